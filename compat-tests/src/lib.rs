@@ -1,0 +1,1 @@
+//! Rookeeper against real Java servers and unmodified clients.

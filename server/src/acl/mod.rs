@@ -1,0 +1,1 @@
+//! Identities, schemes and the permission check. Pure.

@@ -1,0 +1,1 @@
+//! Applies committed transactions: tree writes, watch events, replies, parked reads.

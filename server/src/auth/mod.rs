@@ -1,0 +1,1 @@
+//! TLS contexts, keystores, SASL mechanisms.

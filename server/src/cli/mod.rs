@@ -1,0 +1,1 @@
+//! Subcommands of the binary besides the server.

@@ -1,0 +1,1 @@
+//! A small ZooKeeper client for the shell, tools and tests.

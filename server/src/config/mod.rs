@@ -1,0 +1,1 @@
+//! `zoo.cfg`, dynamic configuration and Java property names, parsed once.

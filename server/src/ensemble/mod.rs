@@ -1,0 +1,1 @@
+//! Election mesh and learner links.

@@ -1,0 +1,1 @@
+//! Client listeners, connections, handshake, admission, four-letter words.

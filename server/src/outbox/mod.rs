@@ -1,0 +1,1 @@
+//! Per-connection queue of replies, events and parked requests.

@@ -1,0 +1,1 @@
+//! Mailboxes and the loops that drive the cores.

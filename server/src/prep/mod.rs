@@ -1,0 +1,1 @@
+//! Write requests become transactions here. Pure.

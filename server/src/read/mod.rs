@@ -1,0 +1,1 @@
+//! Runs one read request against the tree into a reply buffer. Pure.

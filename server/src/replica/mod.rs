@@ -1,0 +1,1 @@
+//! The role of this server: routes events to the cores. Pure.

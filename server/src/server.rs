@@ -1,0 +1,1 @@
+//! Composition root: opens, restores, starts and stops everything in order.

@@ -1,0 +1,1 @@
+//! Transaction logs, snapshots, epoch files, restore.

@@ -1,0 +1,1 @@
+//! The watch tables: who is told of which change. Pure.

@@ -1,0 +1,1 @@
+//! Election, discovery, synchronisation, broadcast. Pure.
