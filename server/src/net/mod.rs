@@ -1,1 +1,7 @@
-//! Client listeners, connections, handshake, admission, four-letter words.
+//! Client connections: listeners, handshake, framing, admission, four-letter words.
+
+pub mod fourlw;
+mod options;
+pub mod view;
+
+pub use options::{ConnectionThrottle, Options, RequestThrottle};

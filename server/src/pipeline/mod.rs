@@ -1,1 +1,5 @@
-//! Mailboxes and the loops that drive the cores.
+//! Mailboxes and the loops around the cores: replica and apply, log, snapshot, purge.
+
+mod options;
+
+pub use options::Options;

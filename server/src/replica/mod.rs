@@ -1,1 +1,5 @@
-//! The role of this server: routes events to the cores. Pure.
+//! The replica core: role, prep, sessions. Event in, action out.
+
+mod options;
+
+pub use options::Options;

@@ -1,0 +1,183 @@
+//! What operators may see of a running server: the source of the four-letter words and of the
+//! HTTP commands.
+//!
+//! [`ServerView`] is a trait so that formatting can be tested with a literal server. Every method
+//! is a snapshot; none blocks for longer than a tree read guard, except [`ServerView::sessions`],
+//! which asks the replica loop and waits for its answer.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::base::{Mono, SessionId, Zxid};
+
+/// The role a server reports (`Mode:` line, `server_state`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// One server, no ensemble.
+    Standalone,
+    /// Elected leader.
+    Leader,
+    /// Voting learner.
+    Follower,
+    /// Learner without vote.
+    Observer,
+    /// Cut off from the quorum, serving reads (`ReadOnlyZooKeeperServer`).
+    ReadOnly,
+}
+
+impl Mode {
+    /// The word of the `Mode:` line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Standalone => "standalone",
+            Mode::Leader => "leader",
+            Mode::Follower => "follower",
+            Mode::Observer => "observer",
+            Mode::ReadOnly => "read-only",
+        }
+    }
+}
+
+/// Counters of the whole server (`ServerStats`).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StatsView {
+    /// Frames received from clients; a four-letter word counts as one.
+    pub packets_received: u64,
+    /// Frames sent to clients.
+    pub packets_sent: u64,
+    /// Shortest time from a request's arrival to its reply, ms.
+    pub latency_min_ms: u64,
+    /// Mean of the same.
+    pub latency_avg_ms: f64,
+    /// Longest of the same, ms.
+    pub latency_max_ms: u64,
+    /// Requests accepted and not yet answered.
+    pub outstanding: u64,
+    /// Open connections on all client ports, those without a session included.
+    pub connections: u64,
+    /// Log syncs that took longer than `fsync.warningthresholdms`.
+    pub fsync_threshold_exceeded: u64,
+    /// Failed authentications.
+    pub auth_failed: u64,
+    /// Size of the last, smallest and largest reply in bytes, -1 before the first
+    /// (`BufferStats` of client responses).
+    pub response_size: (i64, i64, i64),
+    /// Since the server started serving.
+    pub uptime: Duration,
+}
+
+/// One connection (`cons`, `stat`, JMX `Connections`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConnectionView {
+    /// The client's address.
+    pub remote: SocketAddr,
+    /// NIO interest set: 1 read, 4 write, 5 both; 0 for the asking connection.
+    pub interest_ops: u8,
+    /// Requests accepted and not yet answered.
+    pub outstanding: u64,
+    /// Frames received.
+    pub received: u64,
+    /// Frames sent.
+    pub sent: u64,
+    /// Came in over the secure port.
+    pub secure: bool,
+    /// What is known only once there is a session.
+    pub session: Option<ConnectionSessionView>,
+}
+
+/// The session part of a [`ConnectionView`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConnectionSessionView {
+    /// The session.
+    pub id: SessionId,
+    /// Negotiated timeout, ms.
+    pub timeout_ms: i32,
+    /// Connection established, ms since 1970.
+    pub established_ms: i64,
+    /// Op code of the last answered request, `None` before the first. The handshake counts as
+    /// `createSession`.
+    pub last_op: Option<i32>,
+    /// Xid of the last answered request; printed unless negative.
+    pub last_cxid: i64,
+    /// Zxid in the last reply.
+    pub last_zxid: Zxid,
+    /// When the last reply was queued, monotonic ms.
+    pub last_response: Mono,
+    /// Latency of the last request, ms.
+    pub last_latency_ms: u64,
+    /// Smallest latency, ms.
+    pub min_latency_ms: u64,
+    /// Mean latency, ms (integer division).
+    pub avg_latency_ms: u64,
+    /// Largest latency, ms.
+    pub max_latency_ms: u64,
+}
+
+/// Expiry buckets as `dump` prints them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SessionsView {
+    /// Bucket time (ms since 1970) and the sessions that expire then, in order of time.
+    pub buckets: Vec<(i64, Vec<SessionId>)>,
+    /// Every session of this server with its timeout in ms.
+    pub sessions: Vec<(SessionId, i32)>,
+    /// Sessions with their ephemeral znodes.
+    pub ephemerals: Vec<(SessionId, Vec<String>)>,
+    /// Buckets of connections: bucket time (ms since 1970), address and session (0 without).
+    pub connections: Vec<(i64, Vec<(SocketAddr, SessionId)>)>,
+}
+
+/// Watches as `wchs`, `wchc`, `wchp` print them; the data table only, as in Java.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WatchesView {
+    /// Session and the paths its connection watches.
+    pub by_session: Vec<(SessionId, Vec<String>)>,
+    /// Number of (connection, path) pairs.
+    pub total: u64,
+    /// Number of distinct paths.
+    pub paths: u64,
+}
+
+/// Sizes that `mntr` and `srvr` show about the tree.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TreeView {
+    /// Last applied transaction.
+    pub last_zxid: Zxid,
+    /// Number of znodes.
+    pub node_count: u64,
+    /// Number of ephemeral znodes.
+    pub ephemerals_count: u64,
+    /// Sum of path and data lengths (`approximateDataSize`).
+    pub data_size: u64,
+    /// Entries in the watch tables.
+    pub watch_count: u64,
+    /// Digests recorded every 128 zxids, newest last: zxid and digest (`hash`).
+    pub digests: Vec<(Zxid, i64)>,
+}
+
+/// The sight of a running server. Implemented by `server::View`; literal in tests.
+pub trait ServerView: Send + Sync {
+    /// False while the server has no role (election) or is shutting down.
+    fn serving(&self) -> bool;
+    /// The role.
+    fn mode(&self) -> Mode;
+    /// Counters.
+    fn stats(&self) -> StatsView;
+    /// The tree in numbers.
+    fn tree(&self) -> TreeView;
+    /// Connections, in no order.
+    fn connections(&self) -> Vec<ConnectionView>;
+    /// Sessions and expiry buckets. Empty if the replica loop does not answer within a second.
+    fn sessions(&self) -> SessionsView;
+    /// Watches.
+    fn watches(&self) -> WatchesView;
+    /// Apparent size of all files in the snapshot and the log directory, bytes.
+    fn dir_sizes(&self) -> (u64, u64);
+    /// Addresses the client listeners are bound to (real ports), and the secure ones.
+    fn addresses(&self) -> (Vec<SocketAddr>, Vec<SocketAddr>);
+    /// Last, smallest and largest proposal in bytes, -1 before the first; `None` unless leading.
+    fn proposal_sizes(&self) -> Option<(i64, i64, i64)>;
+    /// `srst`.
+    fn reset_stats(&self);
+    /// `crst`.
+    fn reset_connection_stats(&self);
+}

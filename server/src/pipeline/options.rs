@@ -1,0 +1,25 @@
+//! Settings of the loops.
+
+/// Settings of [`crate::pipeline`]. Defaults are Java's.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Transactions that may share one sync of the log (`zookeeper.maxBatchSize`).
+    pub log_batch_max: usize,
+    /// Snapshots kept by a purge (`autopurge.snapRetainCount`, at least 3).
+    pub purge_retain_count: usize,
+    /// Ms between purges (`autopurge.purgeInterval` in hours), 0 for never.
+    pub purge_interval_ms: u64,
+    /// A log sync that takes longer is logged and counted, ms (`fsync.warningthresholdms`).
+    pub sync_warning_ms: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            log_batch_max: 1000,
+            purge_retain_count: 3,
+            purge_interval_ms: 0,
+            sync_warning_ms: 1000,
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Settings of the replica core.
+
+/// Settings of [`crate::replica`]. Defaults are Java's.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Length of an expiry bucket, ms (`tickTime`).
+    pub tick_ms: u64,
+    /// Server id in new session ids; standalone 1, as in Java (`SessionTrackerImpl`).
+    pub session_server_id: i64,
+    /// Transactions between snapshots (`snapCount`); the real number is drawn between half of it
+    /// and all of it.
+    pub snap_count: u64,
+    /// Log bytes between snapshots (`snapSizeLimitInKb`), drawn alike; `None` turns it off.
+    pub snap_size_max_bytes: Option<u64>,
+    /// How often to look for containers and TTL znodes to remove, ms
+    /// (`znode.container.checkIntervalMs`).
+    pub container_check_interval_ms: u64,
+    /// Removals per minute (`znode.container.maxPerMinute`).
+    pub container_removals_per_minute: u64,
+    /// Age at which a container that never had a child is removed, ms, 0 for never
+    /// (`znode.container.maxNeverUsedIntervalMs`).
+    pub container_never_used_max_ms: i64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            tick_ms: 3000,
+            session_server_id: 1,
+            snap_count: 100_000,
+            snap_size_max_bytes: Some(4_194_304 * 1024),
+            container_check_interval_ms: 60_000,
+            container_removals_per_minute: 10_000,
+            container_never_used_max_ms: 0,
+        }
+    }
+}
