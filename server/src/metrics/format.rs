@@ -94,7 +94,8 @@ impl Metrics {
     /// `zk_` prefix. Gauges come first, then the list's order; Java's order is unspecified.
     pub fn samples(&self, gauges: &Gauges) -> Vec<Sample> {
         let mut out = Vec::with_capacity(1024);
-        let mut int = |name: String, value: i64| out.push(Sample { name, value: Gauge::Int(value) });
+        let mut int =
+            |name: String, value: i64| out.push(Sample { name, value: Gauge::Int(value) });
         for set in &gauges.sets {
             for (key, value) in &set.values {
                 int(format!("{key}_{}", set.name), *value);
@@ -296,9 +297,8 @@ mod tests {
             }],
         };
         let samples = metrics.samples(&gauges);
-        let shown = |name: &str| {
-            samples.iter().find(|s| s.name == name).map(|s| s.value.to_string())
-        };
+        let shown =
+            |name: &str| samples.iter().find(|s| s.name == name).map(|s| s.value.to_string());
         for (name, value) in [
             ("avg_latency", "1.5"),
             ("znode_count", "5"),

@@ -312,7 +312,10 @@ mod tests {
     fn summary_follows_javas_arithmetic() {
         let summary = Summary::new(Detail::Advanced, false);
         (1..=100).for_each(|v| summary.add(v));
-        assert_eq!((summary.min(), summary.max(), summary.count(), summary.sum()), (1, 100, 100, 5050));
+        assert_eq!(
+            (summary.min(), summary.max(), summary.count(), summary.sum()),
+            (1, 100, 100, 5050)
+        );
         assert_eq!(summary.avg(), 50.5);
         // position = q * 101: 50.5 -> 50 + 0.5, 95.95 -> 95.95, 99.99 -> 99.99, 100.899 -> last.
         assert_eq!(summary.percentiles(), Some([51, 96, 100, 100]));

@@ -68,7 +68,10 @@ impl Window {
         }
         let steps = now.since(Mono(since)) / BUCKET_MS;
         if steps == 0
-            || self.since.compare_exchange(since, since + steps * BUCKET_MS, Relaxed, Relaxed).is_err()
+            || self
+                .since
+                .compare_exchange(since, since + steps * BUCKET_MS, Relaxed, Relaxed)
+                .is_err()
         {
             return;
         }
