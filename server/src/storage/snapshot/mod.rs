@@ -1,0 +1,29 @@
+//! Snapshots: the whole state at one zxid, in Java's format.
+//!
+//! [`codec`] is the bytes, [`compression`] what may be around them, [`writer`] makes files from a
+//! [`crate::tree::cut::Cut`], [`reader`] loads and verifies them.
+
+pub mod codec;
+pub mod compression;
+pub mod reader;
+pub mod writer;
+
+pub use compression::Compression;
+
+/// How snapshots are written.
+#[derive(Debug, Clone)]
+pub struct SnapshotOptions {
+    /// `zookeeper.snapshot.compression.method`.
+    pub compression: Compression,
+    /// `zookeeper.digest.enabled`: write the digest section.
+    pub digest: bool,
+    /// `zookeeper.serializeLastProcessedZxid.enabled`: write the last section. A digest section is
+    /// then written too, because no Java reader understands one without the other.
+    pub last_zxid: bool,
+}
+
+impl Default for SnapshotOptions {
+    fn default() -> Self {
+        Self { compression: Compression::None, digest: true, last_zxid: true }
+    }
+}
