@@ -1,1 +1,3 @@
 //! Rookeeper against real Java servers and unmodified clients.
+
+pub mod load;

@@ -2,7 +2,7 @@
 //!
 //! In the order of `zookeeper.jute`. Requests borrow from the frame they were read from.
 
-use crate::codec::{Buf, DecodeError, Encode, Reader, UStr, records};
+use crate::codec::{Buf, DecodeError, Reader, UStr, records};
 use crate::data::{Acl, ClientInfo, Stat};
 
 /// Op codes (`ZooDefs.OpCode`).

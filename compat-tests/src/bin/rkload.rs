@@ -1,0 +1,214 @@
+//! `rkload`: load generator, floor and comparison. Each command prints JSON on standard output.
+#![forbid(unsafe_code)]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, Parser, Subcommand};
+use compat_tests::load::floor;
+use compat_tests::load::report::{Report, listener};
+use compat_tests::load::scenario::{self, Mixed, Server};
+use compat_tests::load::work::{Kind, Until};
+
+/// Load for a ZooKeeper server over the raw protocol.
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make the tree that `run` and `watch` use.
+    Setup {
+        #[command(flatten)]
+        server: ServerArgs,
+        #[command(flatten)]
+        tree: TreeArgs,
+    },
+    /// Run a mix of operations.
+    Run {
+        #[command(flatten)]
+        server: ServerArgs,
+        #[command(flatten)]
+        tree: TreeArgs,
+        #[command(flatten)]
+        run: RunArgs,
+    },
+    /// Create many znodes with paths of 35 bytes.
+    Fill {
+        #[command(flatten)]
+        server: ServerArgs,
+        /// Znodes.
+        #[arg(long, default_value_t = 1_000_000)]
+        count: usize,
+        /// Bytes per value.
+        #[arg(long, default_value_t = 100)]
+        value_size: usize,
+    },
+    /// Watch events: every connection watches every znode, each znode is set once per round.
+    Watch {
+        #[command(flatten)]
+        server: ServerArgs,
+        #[command(flatten)]
+        tree: TreeArgs,
+        /// Connections that watch.
+        #[arg(long, default_value_t = 200)]
+        watchers: usize,
+        /// Znodes watched.
+        #[arg(long, default_value_t = 100)]
+        watched: usize,
+        /// Rounds of arming and firing.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
+    /// Open sessions; the opening is measured.
+    Sessions {
+        #[command(flatten)]
+        server: ServerArgs,
+        /// Sessions.
+        #[arg(long, default_value_t = 2000)]
+        count: usize,
+        /// Handshakes in flight.
+        #[arg(long, default_value_t = 16)]
+        at_once: usize,
+    },
+    /// Serve canned replies: the least a server can do.
+    Floor {
+        /// Port on the loopback interface.
+        #[arg(long)]
+        port: u16,
+        /// Bytes per value.
+        #[arg(long, default_value_t = 1024)]
+        value_size: usize,
+    },
+}
+
+#[derive(Args)]
+struct ServerArgs {
+    /// The server's client address.
+    #[arg(long, default_value = "127.0.0.1:2181")]
+    addr: SocketAddr,
+    /// The server's process; found by its port if not given.
+    #[arg(long)]
+    pid: Option<u32>,
+}
+
+#[derive(Args)]
+struct TreeArgs {
+    /// Znodes in the tree.
+    #[arg(long, default_value_t = 1000)]
+    nodes: usize,
+    /// Bytes per value.
+    #[arg(long, default_value_t = 1024)]
+    value_size: usize,
+    /// The tree is there already.
+    #[arg(long)]
+    no_setup: bool,
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// Share of reads, 0 to 1: short for `--mix get=R,set=W`.
+    #[arg(long, default_value_t = 1.0, conflicts_with = "mix")]
+    read_share: f64,
+    /// Operations and weights, such as `get=80,set=15,create=5`: get, exists, children, set,
+    /// create (and delete), multi (two sets).
+    #[arg(long, value_delimiter = ',')]
+    mix: Vec<String>,
+    /// Requests outstanding per connection; 1 is unpipelined.
+    #[arg(long, default_value_t = 64)]
+    depth: usize,
+    /// Connections.
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// Length of the run, seconds.
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    /// End after so many operations instead.
+    #[arg(long)]
+    ops: Option<u64>,
+    /// Load before measuring, seconds.
+    #[arg(long, default_value_t = 1.0)]
+    warmup: f64,
+    /// Seed for the choice of operations and znodes.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Setup { server, tree } => {
+            scenario::setup(server.server(), tree.nodes, tree.value_size)
+        }
+        Command::Run { server, tree, run } => {
+            let server = server.server();
+            tree.setup(server)?;
+            print(&scenario::mixed(server, &run.mixed(&tree)?)?)
+        }
+        Command::Fill { server, count, value_size } => {
+            print(&scenario::fill(server.server(), count, value_size)?)
+        }
+        Command::Watch { server, tree, watchers, watched, rounds } => {
+            let server = server.server();
+            ensure!(watched <= tree.nodes, "cannot watch more znodes than there are");
+            tree.setup(server)?;
+            print(&scenario::watches(server, watchers, watched, rounds)?)
+        }
+        Command::Sessions { server, count, at_once } => {
+            print(&scenario::sessions(server.server(), count, at_once)?)
+        }
+        Command::Floor { port, value_size } => {
+            floor::serve((Ipv4Addr::LOCALHOST, port).into(), value_size)
+        }
+    }
+}
+
+impl ServerArgs {
+    fn server(&self) -> Server {
+        Server { addr: self.addr, pid: self.pid.or_else(|| listener(self.addr)) }
+    }
+}
+
+impl TreeArgs {
+    fn setup(&self, server: Server) -> Result<()> {
+        if self.no_setup {
+            return Ok(());
+        }
+        scenario::setup(server, self.nodes, self.value_size)
+    }
+}
+
+impl RunArgs {
+    fn mixed(&self, tree: &TreeArgs) -> Result<Mixed> {
+        let mut kinds = Vec::new();
+        for part in &self.mix {
+            let (name, weight) = part.split_once('=').context("--mix wants name=weight")?;
+            let kind = Kind::parse(name).with_context(|| format!("--mix: no operation {name}"))?;
+            kinds.push((kind, weight.parse()?));
+        }
+        if kinds.is_empty() {
+            ensure!((0.0..=1.0).contains(&self.read_share), "--read-share wants 0 to 1");
+            let reads = (self.read_share * 1000.0).round() as usize;
+            kinds = vec![(Kind::Get, reads), (Kind::Set, 1000 - reads)];
+        }
+        let elapsed = Until::Elapsed(Duration::from_secs_f64(self.seconds));
+        Ok(Mixed {
+            name: self.mix.join(","),
+            kinds,
+            connections: self.connections,
+            depth: self.depth,
+            nodes: tree.nodes,
+            value_size: tree.value_size,
+            warmup: Duration::from_secs_f64(self.warmup),
+            until: self.ops.map_or(elapsed, Until::Operations),
+            seed: self.seed,
+        })
+    }
+}
+
+fn print(report: &Report) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(report)?);
+    Ok(())
+}
