@@ -1,0 +1,223 @@
+//! TLS settings, the same set for `ssl.` (client port) and `ssl.quorum.` (quorum ports and
+//! AdminServer). Files are opened by `auth`, not here.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::error::{ConfigError, Kind};
+use super::java_trim;
+use super::table::{Reader, parse_i32};
+
+/// A password. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// Format of a key or trust store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreType {
+    /// `.jks`
+    Jks,
+    /// `.pem`
+    Pem,
+    /// `.p12`
+    Pkcs12,
+    /// `.bcfks`; known by name, cannot be read here.
+    Bcfks,
+}
+
+impl StoreType {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text.to_uppercase().as_str() {
+            "JKS" => StoreType::Jks,
+            "PEM" => StoreType::Pem,
+            "PKCS12" => StoreType::Pkcs12,
+            "BCFKS" => StoreType::Bcfks,
+            _ => return None,
+        })
+    }
+
+    fn of_file(name: &str) -> Option<Self> {
+        Some(match name.rsplit_once('.')?.1 {
+            "jks" => StoreType::Jks,
+            "pem" => StoreType::Pem,
+            "p12" => StoreType::Pkcs12,
+            "bcfks" => StoreType::Bcfks,
+            _ => return None,
+        })
+    }
+}
+
+/// A key store or trust store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// `*.location`.
+    pub location: PathBuf,
+    /// `*.password`; empty by default.
+    pub password: Secret,
+    /// `*.passwordPath`: a file with the password, wins over `*.password`.
+    pub password_path: Option<PathBuf>,
+    /// `*.type`, or what the file name says.
+    pub kind: StoreType,
+}
+
+/// What is asked of the other side's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// Nothing.
+    None,
+    /// Taken if offered.
+    Want,
+    /// Required.
+    Need,
+}
+
+/// One set of TLS settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// `protocol`.
+    pub protocol: Option<String>,
+    /// `enabledProtocols`.
+    pub enabled_protocols: Option<Vec<String>>,
+    /// `ciphersuites`, JSSE names.
+    pub cipher_suites: Option<Vec<String>>,
+    /// `keyStore.*`.
+    pub key_store: Option<StoreSettings>,
+    /// `trustStore.*`.
+    pub trust_store: Option<StoreSettings>,
+    /// `hostnameVerification`.
+    pub hostname_verification: bool,
+    /// `clientHostnameVerification`.
+    pub client_hostname_verification: bool,
+    /// `allowReverseDnsLookup`.
+    pub allow_reverse_dns: bool,
+    /// `crl`.
+    pub crl: bool,
+    /// `ocsp`.
+    pub ocsp: bool,
+    /// `clientAuth`.
+    pub client_auth: ClientAuth,
+    /// `handshakeDetectionTimeoutMillis`, at least 1.
+    pub handshake_detection_ms: i32,
+}
+
+impl TlsSettings {
+    /// Reads `zookeeper.<prefix>*`; `quorum` picks the defaults that differ.
+    ///
+    /// Mistakes are errors only if `used`: Java reads these settings when it builds a context.
+    pub(super) fn read(
+        p: &mut Reader<'_>,
+        prefix: &str,
+        quorum: bool,
+        used: bool,
+    ) -> Result<Self, ConfigError> {
+        let key = |name: &str| format!("{prefix}{name}");
+        let commas = |name: &str| {
+            let text = p.text(&key(name)).filter(|text| !text.is_empty())?;
+            Some(text.split(',').map(|s| java_trim(s).to_owned()).collect())
+        };
+        if p.text(&key("context.supplier.class")).is_some_and(|class| !class.is_empty()) {
+            return Err(ConfigError::new(
+                Kind::Unexpected,
+                "a Java class cannot supply the TLS context here",
+            )
+            .at(p.table().place(&format!("zookeeper.{prefix}context.supplier.class")))
+            .allowed("remove the key and set keyStore and trustStore"));
+        }
+        let (enabled_protocols, cipher_suites) = (commas("enabledProtocols"), commas("ciphersuites"));
+        let client_auth = match p.text_or(&key("clientAuth"), "").to_uppercase().as_str() {
+            "" | "NEED" => ClientAuth::Need,
+            "WANT" => ClientAuth::Want,
+            "NONE" => ClientAuth::None,
+            other if used => {
+                return Err(ConfigError::new(
+                    Kind::Arguments,
+                    format!("No enum constant org.apache.zookeeper.common.X509Util.ClientAuth.{other}"),
+                )
+                .at(p.table().place(&format!("zookeeper.{prefix}clientAuth")))
+                .allowed("none, want, need"));
+            }
+            _ => ClientAuth::Need,
+        };
+        Ok(Self {
+            protocol: p.text(&key("protocol")),
+            enabled_protocols,
+            cipher_suites,
+            key_store: store(p, &key("keyStore."), used)?,
+            trust_store: store(p, &key("trustStore."), used)?,
+            hostname_verification: p.flag(&key("hostnameVerification"), true),
+            client_hostname_verification: p.flag(&key("clientHostnameVerification"), quorum),
+            allow_reverse_dns: p.flag(&key("allowReverseDnsLookup"), quorum),
+            crl: p.flag(&key("crl"), false),
+            ocsp: p.flag(&key("ocsp"), false),
+            client_auth,
+            handshake_detection_ms: handshake_detection(p, prefix),
+        })
+    }
+}
+
+fn handshake_detection(p: &mut Reader<'_>, prefix: &str) -> i32 {
+    let name = format!("zookeeper.{prefix}handshakeDetectionTimeoutMillis");
+    let Some(text) = p.table().get(&name) else { return 5000 };
+    match parse_i32(text) {
+        Some(ms) if ms >= 1 => ms,
+        _ => {
+            let place = p.place_text(&name);
+            p.warn(format!("{place}: Invalid value, must be a number above 0; using 5000"));
+            5000
+        }
+    }
+}
+
+fn store(p: &mut Reader<'_>, prefix: &str, used: bool) -> Result<Option<StoreSettings>, ConfigError> {
+    let get = |name: &str| p.text(&format!("{prefix}{name}"));
+    let (location, password) = (get("location"), get("password"));
+    let (password_path, kind) = (get("passwordPath"), get("type"));
+    let Some(location) = location.filter(|location| !location.is_empty()) else { return Ok(None) };
+    let kind = match kind.filter(|kind| !kind.is_empty()) {
+        Some(text) => StoreType::parse(&text).ok_or_else(|| {
+            ConfigError::new(Kind::Unexpected, format!("Bad value for {text}"))
+                .at(p.table().place(&format!("zookeeper.{prefix}type")))
+                .allowed("JKS, PEM, PKCS12")
+        }),
+        None => StoreType::of_file(&location).ok_or_else(|| {
+            let text = format!("Unable to auto-detect store file type from file name: {location}");
+            ConfigError::new(Kind::Unexpected, text)
+                .at(p.table().place(&format!("zookeeper.{prefix}location")))
+                .allowed(format!("a name that ends in .jks, .pem or .p12, or {prefix}type"))
+        }),
+    };
+    let kind = match kind {
+        Ok(StoreType::Bcfks) if used => {
+            return Err(ConfigError::new(Kind::Unexpected, "BCFKS stores cannot be read here")
+                .at(p.table().place(&format!("zookeeper.{prefix}location")))
+                .allowed("JKS, PEM, PKCS12"));
+        }
+        Ok(kind) => kind,
+        Err(error) if used => return Err(error),
+        Err(_) => return Ok(None),
+    };
+    Ok(Some(StoreSettings {
+        location: location.into(),
+        password: Secret::new(password.unwrap_or_default()),
+        password_path: password_path.filter(|path| !path.is_empty()).map(PathBuf::from),
+        kind,
+    }))
+}
