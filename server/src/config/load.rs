@@ -78,7 +78,8 @@ struct Keys {
 
 impl Keys {
     fn read(path: &Path) -> Result<(Self, String), ConfigError> {
-        let wrong = |text: String| ConfigError { file: Some(path.into()), ..ConfigError::config(text) };
+        let wrong =
+            |text: String| ConfigError { file: Some(path.into()), ..ConfigError::config(text) };
         let bytes = fs::read(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => wrong(format!("{} file is missing", path.display())),
             _ => wrong(error.to_string()),
@@ -337,8 +338,10 @@ impl Config {
             return Ok(());
         }
         let Some(my_id) = self.my_id else {
-            return Err(ConfigError::config("myid file is missing")
-                .allowed(format!("a file {} with this server's number", self.data_dir.join("myid").display())));
+            return Err(ConfigError::config("myid file is missing").allowed(format!(
+                "a file {} with this server's number",
+                self.data_dir.join("myid").display()
+            )));
         };
         if ensemble.init_limit == 0 {
             return Err(ConfigError::config("initLimit is not set").allowed("a number of ticks"));
@@ -409,10 +412,8 @@ fn session_times(keys: &Keys) -> Result<(i32, i32, i32), ConfigError> {
 fn directory(keys: &Keys, key: &str, notices: &mut Vec<Notice>) -> Option<PathBuf> {
     let path = PathBuf::from(keys.get(key)?);
     if !path.is_absolute() {
-        let text = format!(
-            "{} is relative. Prepend ./ to indicate that you're sure!",
-            path.display()
-        );
+        let text =
+            format!("{} is relative. Prepend ./ to indicate that you're sure!", path.display());
         if !path.starts_with(".") {
             notices.push(Notice { level: Level::Warn, text });
         }
@@ -506,7 +507,8 @@ fn ensemble(keys: &Keys, properties: &PropertyTable) -> Result<EnsembleConfig, C
     };
     let sasl = &ensemble.sasl;
     let needs = |missing: &str, wanted: &str| {
-        let text = format!("quorum.auth.{missing} is disabled, so cannot enable quorum.auth.{wanted}");
+        let text =
+            format!("quorum.auth.{missing} is disabled, so cannot enable quorum.auth.{wanted}");
         Err(ConfigError::config(text)
             .at(keys.place(&format!("quorum.auth.{wanted}")))
             .allowed(format!("false, or quorum.auth.{missing}=true")))
@@ -562,7 +564,8 @@ fn read_members(
         .is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let oracle = ensemble.oracle_path.is_some();
     let parse = |keys: &Keys| {
-        Membership::parse(keys.pairs(), multi, oracle).map_err(|(key, error)| error.at(keys.place(key)))
+        Membership::parse(keys.pairs(), multi, oracle)
+            .map_err(|(key, error)| error.at(keys.place(key)))
     };
     match ensemble.dynamic_file.clone() {
         None => {
@@ -672,7 +675,8 @@ fn my_id(data_dir: &Path) -> Result<Option<i64>, ConfigError> {
     if !path.is_file() {
         return Ok(None);
     }
-    let wrong = |text: String| ConfigError { file: Some(path.clone()), ..ConfigError::config(text) };
+    let wrong =
+        |text: String| ConfigError { file: Some(path.clone()), ..ConfigError::config(text) };
     let bytes = fs::read(&path).map_err(|error| wrong(error.to_string()))?;
     let text = String::from_utf8_lossy(&bytes);
     let line = text.split(['\n', '\r']).next().filter(|_| !text.is_empty()).unwrap_or("null");
@@ -695,9 +699,8 @@ fn own_client_address(
         member.client_from_static = fixed.is_some();
         return Ok(fixed);
     };
-    let named = resolve(&client.host, client.port).map_err(|error| {
-        error.allowed(format!("a client address of this host in server.{id}"))
-    })?;
+    let named = resolve(&client.host, client.port)
+        .map_err(|error| error.allowed(format!("a client address of this host in server.{id}")))?;
     let fits = fixed.is_none_or(|fixed| {
         if fixed.ip().is_unspecified() { fixed.port() == named.port() } else { fixed == named }
     });
@@ -764,7 +767,9 @@ fn without_effect(keys: &Keys, table: &PropertyTable) -> Vec<Notice> {
         } else if let Some(right) = key.strip_prefix("zookeeper.") {
             warn(format!("{place}: no effect: keys are written without prefix, {right}"));
         } else if *source == Source::CommandLine && listed(KEYS_ONLY, name) {
-            warn(format!("{place}: no effect: only the key {key} of the configuration file is read"));
+            warn(format!(
+                "{place}: no effect: only the key {key} of the configuration file is read"
+            ));
         } else if name.starts_with("zookeeper.") {
             warn(format!("{place}: unknown, no effect"));
         }

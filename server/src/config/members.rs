@@ -130,9 +130,8 @@ fn port(host: &str, text: &str) -> Result<u16, ConfigError> {
 
 /// `InetSocketAddress.checkPort`.
 pub(super) fn port_in_range(port: i32) -> Result<u16, ConfigError> {
-    u16::try_from(port).map_err(|_| {
-        ConfigError::config(format!("port out of range:{port}")).allowed("0 to 65535")
-    })
+    u16::try_from(port)
+        .map_err(|_| ConfigError::config(format!("port out of range:{port}")).allowed("0 to 65535"))
 }
 
 impl Member {
@@ -140,8 +139,9 @@ impl Member {
     /// (`-Dzookeeper.multiAddress.enabled=true`).
     pub fn parse(sid: i64, text: &str, multi_address: bool) -> Result<Self, ConfigError> {
         let form = || {
-            ConfigError::config(format!("{text}{FORM}"))
-                .allowed("host:quorumPort:electionPort[:participant|observer][;[clientHost:]clientPort]")
+            ConfigError::config(format!("{text}{FORM}")).allowed(
+                "host:quorumPort:electionPort[:participant|observer][;[clientHost:]clientPort]",
+            )
         };
         let parts = java_split(text, ';');
         let client = match parts[..] {
@@ -155,13 +155,17 @@ impl Member {
             ))
             .allowed("several addresses with -Dzookeeper.multiAddress.enabled=true only"));
         }
-        let mut member =
-            Member { sid, addresses: Vec::new(), role: Role::default(), client, client_from_static: false };
+        let mut member = Member {
+            sid,
+            addresses: Vec::new(),
+            role: Role::default(),
+            client,
+            client_from_static: false,
+        };
         let mut role = None;
         for address in addresses {
             let fields = host_and_ports(address)?;
-            let (&[host, quorum, election], rest) =
-                fields.split_first_chunk().ok_or_else(form)?;
+            let (&[host, quorum, election], rest) = fields.split_first_chunk().ok_or_else(form)?;
             if parts.len() > 2 || rest.len() > 1 {
                 return Err(form());
             }
@@ -197,11 +201,12 @@ impl Member {
 /// `None` if there are too many fields.
 fn client_address(text: &str) -> Result<Option<ClientAddress>, ConfigError> {
     Ok(match host_and_ports(text)?[..] {
-        [port_text] => Some(ClientAddress {
-            host: "0.0.0.0".to_owned(),
-            port: port("0.0.0.0", port_text)?,
-        }),
-        [host, port_text] => Some(ClientAddress { host: host.to_owned(), port: port(host, port_text)? }),
+        [port_text] => {
+            Some(ClientAddress { host: "0.0.0.0".to_owned(), port: port("0.0.0.0", port_text)? })
+        }
+        [host, port_text] => {
+            Some(ClientAddress { host: host.to_owned(), port: port(host, port_text)? })
+        }
         _ => None,
     })
 }
@@ -268,7 +273,8 @@ impl Membership {
     fn entry(&mut self, key: &str, value: &str, multi_address: bool) -> Result<(), ConfigError> {
         let number = |text: &str| {
             parse_i64(text).ok_or_else(|| {
-                ConfigError::config(format!("For input string: \"{text}\"")).allowed("a whole number")
+                ConfigError::config(format!("For input string: \"{text}\""))
+                    .allowed("a whole number")
             })
         };
         if key.starts_with("server.") {
@@ -299,7 +305,9 @@ impl Membership {
         for member in self.members.values().filter(|m| m.role == Role::Participant) {
             if !self.groups.contains_key(&member.sid) {
                 return Err(ConfigError::config(format!("Server {}is not in a group", member.sid))
-                    .allowed("a group.N line for every participant, or no group and weight lines"));
+                    .allowed(
+                        "a group.N line for every participant, or no group and weight lines",
+                    ));
             }
             self.weights.entry(member.sid).or_insert(1);
         }
@@ -330,7 +338,8 @@ impl Membership {
             groups.entry(*group).or_default().push(sid.to_string());
         }
         let servers = self.members.values().map(|m| format!("server.{}={m}", m.sid));
-        let groups = groups.into_iter().map(|(gid, sids)| format!("group.{gid}={}", sids.join(":")));
+        let groups =
+            groups.into_iter().map(|(gid, sids)| format!("group.{gid}={}", sids.join(":")));
         let weights = self.weights.iter().map(|(sid, weight)| format!("weight.{sid}={weight}"));
         servers.chain(groups).chain(weights)
     }

@@ -69,7 +69,9 @@ impl StorageSettings {
     pub(super) fn read(p: &mut Reader<'_>) -> Self {
         let mut snap_count = p.int("snapCount", 100_000);
         if snap_count < 2 {
-            p.warn(format!("SnapCount should be 2 or more. Now, snapCount is reset to 2 (was {snap_count})"));
+            p.warn(format!(
+                "SnapCount should be 2 or more. Now, snapCount is reset to 2 (was {snap_count})"
+            ));
             snap_count = 2;
         }
         let snap_size_limit_kb = p.long("snapSizeLimitInKb", 4_194_304);
@@ -85,7 +87,8 @@ impl StorageSettings {
             p.warn(format!("The configured snapshotSizeFactor {snapshot_size_factor} is invalid, going to use 0.33"));
             snapshot_size_factor = 0.33;
         }
-        let compression = match p.text_or("snapshot.compression.method", "").to_lowercase().as_str() {
+        let compression = match p.text_or("snapshot.compression.method", "").to_lowercase().as_str()
+        {
             "" | "checked" => Compression::None,
             "gz" => Compression::Gzip,
             "snappy" => Compression::Snappy,
@@ -222,12 +225,16 @@ impl LimitSettings {
         }
         let mut large_request_max_bytes = p.int("largeRequestMaxBytes", 100 * 1024 * 1024);
         if large_request_max_bytes <= 0 {
-            p.warn(format!("largeRequestMaxBytes={large_request_max_bytes}: must be above 0; using 104857600"));
+            p.warn(format!(
+                "largeRequestMaxBytes={large_request_max_bytes}: must be above 0; using 104857600"
+            ));
             large_request_max_bytes = 100 * 1024 * 1024;
         }
         let mut large_request_threshold = p.int("largeRequestThreshold", -1);
         if large_request_threshold == 0 || large_request_threshold < -1 {
-            p.warn(format!("Invalid largeRequestThreshold {large_request_threshold}, setting to -1"));
+            p.warn(format!(
+                "Invalid largeRequestThreshold {large_request_threshold}, setting to -1"
+            ));
             large_request_threshold = -1;
         }
         let mut container_max_per_minute = p.int_named("znode.container.maxPerMinute", 10_000);
@@ -279,9 +286,11 @@ fn connection_throttle(p: &mut Reader<'_>) -> ConnectionThrottleSettings {
         drop_decrease: p.double("connection_throttle_drop_decrease", 0.002),
         decrease_ratio: p.double("connection_throttle_decrease_ratio", 0.0),
         weight_enabled: p.flag("connection_throttle_weight_enabled", false),
-        global_weight: positive(p.int("connection_throttle_global_session_weight", 3), 3).max(local_weight),
+        global_weight: positive(p.int("connection_throttle_global_session_weight", 3), 3)
+            .max(local_weight),
         local_weight,
-        renew_weight: positive(p.int("connection_throttle_renew_session_weight", 2), 2).max(local_weight),
+        renew_weight: positive(p.int("connection_throttle_renew_session_weight", 2), 2)
+            .max(local_weight),
     }
 }
 
@@ -330,9 +339,12 @@ impl ClientIoSettings {
         )?;
         if p.int("nio.numSelectorThreads", 1) < 1 {
             let place = p.table().place("zookeeper.nio.numSelectorThreads");
-            return Err(ConfigError::new(Kind::Unexpected, "numSelectorThreads must be at least 1")
-                .at(place)
-                .allowed("1 and above"));
+            return Err(ConfigError::new(
+                Kind::Unexpected,
+                "numSelectorThreads must be at least 1",
+            )
+            .at(place)
+            .allowed("1 and above"));
         }
         let worker_threads = match p.int("nio.numWorkerThreads", -1) {
             -1 => None,
@@ -344,7 +356,8 @@ impl ClientIoSettings {
             sessionless_timeout_ms: p.int("nio.sessionlessCnxnTimeout", 10_000),
             worker_threads,
             handshake_limit: p.int("netty.server.outstandingHandshake.limit", -1),
-            early_drop_handshakes: p.flag("netty.server.earlyDropSecureConnectionHandshakes", false),
+            early_drop_handshakes: p
+                .flag("netty.server.earlyDropSecureConnectionHandshakes", false),
             port_unification: p.flag("client.portUnification", false),
             cert_reload: p.flag("client.certReload", false),
             read_only_mode,
@@ -506,17 +519,22 @@ impl AuthSettings {
             let suffix = name.trim_start_matches("zookeeper.authProvider.").to_owned();
             match AuthProvider::of_class(class) {
                 Some(provider) => providers.push((suffix, provider)),
-                None => p.warn(format!("Problems loading {class}: only the built-in providers exist here ({name})")),
+                None => p.warn(format!(
+                    "Problems loading {class}: only the built-in providers exist here ({name})"
+                )),
             }
         }
         let super_users = p.table().with_prefix("zookeeper.superUser");
         let super_users = super_users
             .into_iter()
-            .filter(|(name, _)| *name == "zookeeper.superUser" || name.starts_with("zookeeper.superUser."))
+            .filter(|(name, _)| {
+                *name == "zookeeper.superUser" || name.starts_with("zookeeper.superUser.")
+            })
             .map(|(_, user)| user.to_owned())
             .collect();
         let session_require_sasl = p.flag("sessionRequireClientSASLAuth", false);
-        let required_schemes = required_schemes(p, session_require_sasl, digest_enabled, &providers)?;
+        let required_schemes =
+            required_schemes(p, session_require_sasl, digest_enabled, &providers)?;
         let section = p.text("sasl.serverconfig");
         Ok(Self {
             providers,
@@ -528,7 +546,9 @@ impl AuthSettings {
             use_x_forwarded_for: p.flag("IPAuthenticationProvider.usexforwardedfor", false),
             x509_super_user: p.text("X509AuthenticationProvider.superUser"),
             super_users,
-            sasl_super_password: p.text("SASLAuthenticationProvider.superPassword").map(Secret::new),
+            sasl_super_password: p
+                .text("SASLAuthenticationProvider.superPassword")
+                .map(Secret::new),
             let_any_sasl_user_do_x: p.text("letAnySaslUserDoX"),
             ensemble_auth_names: list(&p.text_or("ensembleAuthName", "")),
             session_require_sasl,
@@ -656,7 +676,8 @@ impl ElectionSettings {
             })?,
         };
         let exact = |name: &str| p.table().get(name).is_none_or(|value| value == "true");
-        let (leader_nodelay, follower_nodelay) = (exact("leader.nodelay"), exact("follower.nodelay"));
+        let (leader_nodelay, follower_nodelay) =
+            (exact("leader.nodelay"), exact("follower.nodelay"));
         let testing_initial_zxid =
             p.table().get("zookeeper.testingonly.initialZxid").and_then(parse_i64);
         Ok(Self {

@@ -49,9 +49,12 @@ impl PropertyTable {
         let (value, source) = self.values.get(name)?;
         Some(match source {
             Source::File(place) => place.clone(),
-            Source::CommandLine | Source::Server => {
-                Place { file: None, line: None, key: format!("-D{name}"), value: shown(name, value) }
-            }
+            Source::CommandLine | Source::Server => Place {
+                file: None,
+                line: None,
+                key: format!("-D{name}"),
+                value: shown(name, value),
+            },
         })
     }
 

@@ -141,7 +141,8 @@ impl TlsSettings {
             .at(p.table().place(&format!("zookeeper.{prefix}context.supplier.class")))
             .allowed("remove the key and set keyStore and trustStore"));
         }
-        let (enabled_protocols, cipher_suites) = (commas("enabledProtocols"), commas("ciphersuites"));
+        let (enabled_protocols, cipher_suites) =
+            (commas("enabledProtocols"), commas("ciphersuites"));
         let client_auth = match p.text_or(&key("clientAuth"), "").to_uppercase().as_str() {
             "" | "NEED" => ClientAuth::Need,
             "WANT" => ClientAuth::Want,
@@ -149,7 +150,9 @@ impl TlsSettings {
             other if used => {
                 return Err(ConfigError::new(
                     Kind::Arguments,
-                    format!("No enum constant org.apache.zookeeper.common.X509Util.ClientAuth.{other}"),
+                    format!(
+                        "No enum constant org.apache.zookeeper.common.X509Util.ClientAuth.{other}"
+                    ),
                 )
                 .at(p.table().place(&format!("zookeeper.{prefix}clientAuth")))
                 .allowed("none, want, need"));
@@ -186,7 +189,11 @@ fn handshake_detection(p: &mut Reader<'_>, prefix: &str) -> i32 {
     }
 }
 
-fn store(p: &mut Reader<'_>, prefix: &str, used: bool) -> Result<Option<StoreSettings>, ConfigError> {
+fn store(
+    p: &mut Reader<'_>,
+    prefix: &str,
+    used: bool,
+) -> Result<Option<StoreSettings>, ConfigError> {
     let get = |name: &str| p.text(&format!("{prefix}{name}"));
     let (location, password) = (get("location"), get("password"));
     let (password_path, kind) = (get("passwordPath"), get("type"));
