@@ -46,6 +46,8 @@ impl TreeWriter {
 
     /// Puts another tree in place, cancels every open cut, and returns the old tree.
     pub fn replace(&mut self, tree: DataTree) -> DataTree {
-        std::mem::replace(&mut *self.write(), tree)
+        let mut guard = self.0.write();
+        guard.cancel_cuts();
+        std::mem::replace(&mut *guard, tree)
     }
 }

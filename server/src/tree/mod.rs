@@ -1,15 +1,77 @@
-//! The tree of znodes: the state that the log replicates. (Signatures first; bodies follow.)
-#![allow(unused_variables, dead_code)]
+//! The tree of znodes: the state that the log replicates.
+//!
+//! **What it is.** A plain struct that transactions change and requests read. Pure: no I/O, no
+//! clock, no randomness; times, zxids and the hash seed are handed in. It owns the znodes with
+//! their indexes (paths, children, owners, ACL lists, quotas, digest) and the global sessions. It
+//! must not know watches, connections, requests, the log, or whether a transaction is live or
+//! replayed.
+//!
+//! ```text
+//!  Proposal ──► apply ──► node, children, index, acl_table, owners, quota, digest
+//!                 │ └───► Applied (for the reply)        ▲
+//!                 └─────► Change  (for the watches)      │ find, Node
+//!  snapshot ──► load ──► DataTree ──► cut ──► snapshot   readers
+//! ```
+//!
+//! Start at [`DataTree`], then `apply`, then `node`. [`cell`] is the lock around it, [`cut`] the
+//! exact snapshot view, [`load`] the way back.
+//!
+//! **Memory.** What a znode costs, in bytes requested (27-byte name, 100-byte value):
+//!
+//! | part | bytes | why |
+//! | --- | --- | --- |
+//! | slot | 64 | four stamps 32, version, parent, position, ACL, digest, rare 4 each, blob pointer 8 |
+//! | blob | 144 | count 8, length 8, tag 1, name 27, data 100; rounded up to 8 |
+//! | index | 5.7–11.4 | 4 for the id, 1 for the tag, tables between 7/16 and 7/8 full |
+//! | list of the parent | 4–8 | doubling list of ids |
+//!
+//! That is about 222 with the 127 bytes of name and value, so 95 over them; glibc makes 160 of the
+//! 144. pzxid, cversion, aversion, owner and children are in a `Rare` record of 48 bytes that only
+//! parents, owned znodes and those with a changed ACL have: of all others they follow from the
+//! rest. Measure with `cargo run --release --example tree_bench`.
 
 pub mod cell;
 pub mod cut;
 pub mod load;
 
+mod acl_table;
+mod apply;
+mod check;
+mod children;
+mod digest;
+mod index;
+mod node;
+mod outcome;
+mod owners;
+mod quota;
+mod sessions;
+#[cfg(test)]
+mod tests;
+mod znode;
+
+use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
-use jute::data::{Acl, Stat, StatPersisted};
+use jute::data::{Acl, Stat};
 
-use crate::base::{ErrorCode, Proposal, SessionId, Wall, Zxid};
+use crate::base::{SessionId, Zxid};
+
+pub use digest::node_digest;
+pub use outcome::{Applied, Change, ChangeKind, DigestCheck, MultiOpResult, OpResult, ZxidDigest};
+pub use owners::{CONTAINER_OWNER, ttl_owner};
+pub use quota::Quota;
+pub use sessions::SessionTable;
+pub use znode::{Node, NodeData};
+
+use acl_table::AclTable;
+use index::{HashKey, PathIndex};
+use node::{Blob, NodeId, Nodes, ROOT};
+use owners::Owners;
+use quota::Quotas;
+
+/// An access control list as the tree holds it: interned, so equal lists share one allocation.
+pub type AclList = Arc<[Acl]>;
 
 /// What a tree is told at construction; never changes afterwards.
 #[derive(Debug, Clone)]
@@ -20,7 +82,8 @@ pub struct TreeOptions {
     pub digest_enabled: bool,
     /// `zookeeper.extendedTypesEnabled`: owners starting 0xff are TTLs.
     pub extended_types: bool,
-    /// `zookeeper.emulate353TTLNodes`: every negative owner but the container's is a TTL.
+    /// `zookeeper.emulate353TTLNodes`: with extended types, every negative owner but the
+    /// container's is a TTL.
     pub emulate_353_ttl: bool,
 }
 
@@ -28,205 +91,6 @@ impl Default for TreeOptions {
     /// Java's defaults, and a fixed hash seed (for tests).
     fn default() -> Self {
         Self { hash_seed: 0, digest_enabled: true, extended_types: false, emulate_353_ttl: false }
-    }
-}
-
-/// An access control list as the tree holds it: interned, so equal lists share one allocation.
-pub type AclList = Arc<[Acl]>;
-
-/// The replicated state (`DataTree`, and the session map of `ZKDatabase`).
-#[derive(Debug)]
-pub struct DataTree {}
-
-impl DataTree {
-    /// The tree of an empty server: `/`, `/zookeeper`, `/zookeeper/quota`, `/zookeeper/config`.
-    pub fn new(options: TreeOptions) -> Self {
-        unimplemented!()
-    }
-    /// The options given at construction.
-    pub fn options(&self) -> &TreeOptions {
-        unimplemented!()
-    }
-    /// The znode at `path`; `""` and `"/"` are both the root. The path is not validated: garbage
-    /// just does not exist.
-    pub fn find(&self, path: &str) -> Option<Node<'_>> {
-        unimplemented!()
-    }
-    /// The root.
-    pub fn root(&self) -> Node<'_> {
-        unimplemented!()
-    }
-    /// `lastProcessedZxid`: the highest zxid applied or set.
-    pub fn last_zxid(&self) -> Zxid {
-        unimplemented!()
-    }
-    /// Sets `lastProcessedZxid`, as a new leader does for its epoch's counter 0.
-    pub fn set_last_zxid(&mut self, zxid: Zxid) {
-        unimplemented!()
-    }
-    /// Digest of the whole tree (AdHash, version 2); 0 if disabled.
-    pub fn digest(&self) -> i64 {
-        unimplemented!()
-    }
-    /// Zxid and digest of the last applied transaction, what snapshots carry; `None` before the
-    /// first transaction since start or load.
-    pub fn last_digest(&self) -> Option<ZxidDigest> {
-        unimplemented!()
-    }
-    /// The digests at zxids divisible by 128, the last 1,024 of them, oldest first (`hash`).
-    pub fn digest_log(&self) -> impl Iterator<Item = ZxidDigest> + '_ {
-        std::iter::empty()
-    }
-    /// Number of znodes, the root included once: 4 on an untouched tree. Java's `zk_znode_count`
-    /// is one more, because its table holds the root under two keys.
-    pub fn node_count(&self) -> usize {
-        unimplemented!()
-    }
-    /// `zk_approximate_data_size`: characters of all paths plus bytes of all data; 44 untouched.
-    pub fn approximate_data_size(&self) -> u64 {
-        unimplemented!()
-    }
-    /// Number of ephemeral znodes.
-    pub fn ephemeral_count(&self) -> usize {
-        unimplemented!()
-    }
-    /// Number of distinct ACL lists in use (without the built-in open one).
-    pub fn acl_count(&self) -> usize {
-        unimplemented!()
-    }
-    /// Applies one transaction. Live apply and replay are the same function (storage.md 7.3):
-    /// misfits become codes in [`Applied`]. Calls `changes` in the order in which Java triggers
-    /// watches; for each [`Change`] the data watches of the path come first, then child watches.
-    pub fn apply(&mut self, proposal: &Proposal, changes: &mut dyn FnMut(Change<'_>)) -> Applied {
-        unimplemented!()
-    }
-    /// Sets `/zookeeper/config` outside the transaction stream, creating it if it is missing
-    /// (`ZKDatabase.initConfigInZKDatabase`): version -1, mzxid = `config_version`.
-    pub fn set_config(
-        &mut self,
-        text: &[u8],
-        config_version: i64,
-        time: Wall,
-        changes: &mut dyn FnMut(Change<'_>),
-    ) {
-        unimplemented!()
-    }
-    /// Deletes the ephemerals of a session that the session table does not know, as a server does
-    /// after restoring (`ZooKeeperServer.killSession`), and forgets the session.
-    pub fn kill_session(
-        &mut self,
-        session: SessionId,
-        zxid: Zxid,
-        changes: &mut dyn FnMut(Change<'_>),
-    ) {
-        unimplemented!()
-    }
-    /// Global sessions with their timeouts.
-    pub fn sessions(&self) -> &SessionTable {
-        unimplemented!()
-    }
-    /// Sessions that own at least one ephemeral, ascending.
-    pub fn ephemeral_sessions(&self) -> impl Iterator<Item = SessionId> + '_ {
-        std::iter::empty()
-    }
-    /// Paths of a session's ephemerals, in no order a client may rely on.
-    pub fn ephemerals_of(&self, session: SessionId) -> impl Iterator<Item = String> + '_ {
-        std::iter::empty()
-    }
-    /// All container znodes.
-    pub fn containers(&self) -> impl Iterator<Item = Node<'_>> + '_ {
-        std::iter::empty()
-    }
-    /// All TTL znodes.
-    pub fn ttl_nodes(&self) -> impl Iterator<Item = Node<'_>> + '_ {
-        std::iter::empty()
-    }
-    /// Number of descendants (`getAllChildrenNumber`), counted with Java's rules for odd paths.
-    pub fn all_children_number(&self, path: &str) -> i32 {
-        unimplemented!()
-    }
-    /// The quota that governs `path`: that of the deepest registered ancestor-or-self. `None` if
-    /// there is none, or its limits or stats node is missing (Java then checks nothing either).
-    pub fn quota_of(&self, path: &str) -> Option<Quota> {
-        unimplemented!()
-    }
-    /// Opens a cut: an exact view of the tree as it is now. Constant time, plus the sessions and
-    /// the ACL table.
-    pub fn open_cut(&mut self, limits: cut::CutLimits) -> Result<cut::Cut, cut::CutError> {
-        unimplemented!()
-    }
-    /// Verifies every index, count, size and digest by a full walk (`OWNERS-MATCH`). For tests.
-    pub fn check(&self) -> Result<(), String> {
-        unimplemented!()
-    }
-}
-
-/// A znode, borrowed from the tree.
-#[derive(Clone, Copy)]
-pub struct Node<'a> {
-    tree: &'a DataTree,
-}
-
-impl<'a> Node<'a> {
-    /// Last part of the path; empty for the root.
-    pub fn name(self) -> &'a str {
-        unimplemented!()
-    }
-    /// Full path; `/` for the root.
-    pub fn path(self) -> String {
-        unimplemented!()
-    }
-    /// The parent; `None` for the root.
-    pub fn parent(self) -> Option<Node<'a>> {
-        unimplemented!()
-    }
-    /// The data; null and empty differ.
-    pub fn data(self) -> Option<&'a [u8]> {
-        unimplemented!()
-    }
-    /// The data, counted: lives on after the tree changed.
-    pub fn shared_data(self) -> NodeData {
-        unimplemented!()
-    }
-    /// The access control list. A list lost in a fuzzy snapshot reads as one entry without any
-    /// permission: only a super user passes until replay repairs it.
-    pub fn acl(self) -> &'a AclList {
-        unimplemented!()
-    }
-    /// The metadata as clients see it (`DataNode.copyStat`).
-    pub fn stat(self) -> Stat {
-        unimplemented!()
-    }
-    /// The metadata as stored.
-    pub fn persisted(self) -> StatPersisted {
-        unimplemented!()
-    }
-    /// Who owns it.
-    pub fn owner(self) -> Owner {
-        unimplemented!()
-    }
-    /// Number of children.
-    pub fn num_children(self) -> usize {
-        unimplemented!()
-    }
-    /// Names of the children, in no order a client may rely on (but never hash order).
-    pub fn children(self) -> impl ExactSizeIterator<Item = &'a str> + 'a {
-        [].iter().copied()
-    }
-    /// The cached digest; 0 below `/zookeeper/` and if digests are off.
-    pub fn digest(self) -> u32 {
-        unimplemented!()
-    }
-}
-
-/// A znode's data, counted.
-#[derive(Debug, Clone)]
-pub struct NodeData {}
-
-impl NodeData {
-    /// The bytes; null and empty differ.
-    pub fn as_slice(&self) -> Option<&[u8]> {
-        unimplemented!()
     }
 }
 
@@ -243,151 +107,208 @@ pub enum Owner {
     Ttl(u64),
 }
 
-/// What happened to a znode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChangeKind {
-    /// It was created.
-    Created,
-    /// It was deleted.
-    Deleted,
-    /// Its data was set.
-    DataChanged,
+/// The replicated state (`DataTree`, and the session map of `ZKDatabase`).
+pub struct DataTree {
+    options: TreeOptions,
+    nodes: Nodes,
+    /// All znodes but the root.
+    index: PathIndex,
+    acls: AclTable,
+    owners: Owners,
+    quotas: Quotas,
+    sessions: SessionTable,
+    /// Sum of the cached digests, wrapping.
+    digest: i64,
+    /// See [`DataTree::approximate_data_size`].
+    data_size: u64,
+    last_zxid: Zxid,
+    last_digest: Option<ZxidDigest>,
+    digest_log: VecDeque<ZxidDigest>,
+    /// Of a fuzzy snapshot: no digest is compared before this zxid (`digestFromLoadedSnapshot`).
+    pending_digest: Option<ZxidDigest>,
+    cuts: Vec<Arc<cut::SharedCut>>,
+    scratch: Vec<u8>,
 }
 
-/// One change, with what watches need: created and deleted also concern the parent's child watches.
-#[derive(Debug, Clone, Copy)]
-pub struct Change<'a> {
-    /// What happened.
-    pub kind: ChangeKind,
-    /// To which znode.
-    pub path: &'a str,
-    /// Its ACL: the new one of a create, the last one of a delete.
-    pub acl: &'a AclList,
-    /// The parent's ACL (for the root its own).
-    pub parent_acl: &'a AclList,
-    /// The transaction.
-    pub zxid: Zxid,
-}
-
-/// Outcome of one transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Applied {
-    /// The transaction's zxid.
-    pub zxid: Zxid,
-    /// 0, the code of an error transaction, or why the transaction did not fit (replay only). For
-    /// a multi the first such code of its operations.
-    pub err: i32,
-    /// What the reply needs.
-    pub result: OpResult,
-    /// How the digest compares with the one in the transaction.
-    pub digest: DigestCheck,
-}
-
-/// What the reply to an operation needs beyond its code.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OpResult {
-    /// Nothing.
-    None,
-    /// Any kind of create.
-    Created {
-        /// The final path.
-        path: String,
-        /// The new znode's metadata.
-        stat: Stat,
-    },
-    /// setData, setACL, reconfig: the metadata afterwards.
-    Stat(Stat),
-    /// One entry per operation. Of a failed multi every entry has kind -1.
-    Multi(Vec<MultiOpResult>),
-}
-
-/// Outcome of one operation of a multi.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MultiOpResult {
-    /// Op code; -1 for an error.
-    pub kind: i32,
-    /// Code: 0 for operations before the failed one, -2 for those behind it.
-    pub err: i32,
-    /// Details.
-    pub result: OpResult,
-}
-
-/// How a computed digest compares with an expected one (`DataTree.compareDigest`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DigestCheck {
-    /// Nothing to compare with: no digest, another version, or still in a snapshot's fuzzy range.
-    Skipped,
-    /// Equal.
-    Match,
-    /// Different: `digest_mismatches_count`. Never stops anything.
-    Mismatch {
-        /// The digest in the transaction or the snapshot.
-        expected: i64,
-        /// Ours.
-        actual: i64,
-    },
-}
-
-/// The digest of the tree at a zxid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ZxidDigest {
-    /// After this transaction.
-    pub zxid: Zxid,
-    /// [`jute::txn::DIGEST_VERSION`].
-    pub version: i32,
-    /// The digest.
-    pub digest: i64,
-}
-
-/// Global sessions (`ZKDatabase.sessionsWithTimeouts`).
-#[derive(Debug, Clone, Default)]
-pub struct SessionTable {}
-
-impl SessionTable {
-    /// Timeout in ms of a session.
-    pub fn timeout_ms(&self, session: SessionId) -> Option<i32> {
-        unimplemented!()
-    }
-    /// Number of sessions.
-    pub fn len(&self) -> usize {
-        unimplemented!()
-    }
-    /// True if there is none.
-    pub fn is_empty(&self) -> bool {
-        unimplemented!()
-    }
-    /// All sessions with their timeouts in ms, ascending by id.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (SessionId, i32)> + '_ {
-        [].iter().copied()
+impl fmt::Debug for DataTree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataTree")
+            .field("nodes", &self.nodes.len())
+            .field("last_zxid", &self.last_zxid)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
     }
 }
 
-/// A quota as `prep` enforces it. -1 means "no limit" and, in `count` and `bytes`, "unknown".
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quota {
-    /// The path that has the quota.
-    pub prefix: String,
-    /// `count`: soft limit of znodes.
-    pub count_limit: i64,
-    /// `countHardLimit`.
-    pub count_hard_limit: i64,
-    /// `bytes`: soft limit of data bytes.
-    pub byte_limit: i64,
-    /// `byteHardLimit`.
-    pub byte_hard_limit: i64,
-    /// Znodes now, the prefix itself included.
-    pub count: i64,
-    /// Data bytes now.
-    pub bytes: i64,
-}
+impl DataTree {
+    /// The tree of an empty server: `/`, `/zookeeper`, `/zookeeper/quota`, `/zookeeper/config`.
+    pub fn new(options: TreeOptions) -> Self {
+        let mut tree = Self::empty(options);
+        let root = tree.nodes.allocate(Blob::new(b"", Some(b""), &mut tree.scratch));
+        assert_eq!(root, ROOT);
+        tree.redigest(ROOT, "");
+        tree.add_builtin("/zookeeper");
+        tree.add_builtin(quota::QUOTA_ROOT);
+        tree.add_config_node();
+        tree
+    }
 
-/// A znode's digest (`DigestCalculator.calculateDigest`, version 2); 0 below `/zookeeper/`. `/` and
-/// `""` are the same path. Pure: `prep` uses it to foresee the digest after a transaction.
-pub fn node_digest(path: &str, data: Option<&[u8]>, stat: &StatPersisted) -> u32 {
-    unimplemented!()
-}
+    /// Nothing, not even a root: for the loader.
+    fn empty(options: TreeOptions) -> Self {
+        let key = HashKey::from_seed(options.hash_seed);
+        Self {
+            options,
+            nodes: Nodes::new(),
+            index: PathIndex::new(key),
+            acls: AclTable::new(key),
+            owners: Owners::default(),
+            quotas: Quotas::default(),
+            sessions: SessionTable::default(),
+            digest: 0,
+            // Java's table has the root a second time, as "/".
+            data_size: 1,
+            last_zxid: Zxid::ZERO,
+            last_digest: None,
+            digest_log: VecDeque::new(),
+            pending_digest: None,
+            cuts: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
 
-/// The stored owner of a TTL znode, or `BadArguments` unless `0 < ttl_ms < 2^40`.
-pub fn ttl_owner(ttl_ms: i64) -> Result<i64, ErrorCode> {
-    unimplemented!()
+    /// The options given at construction.
+    pub fn options(&self) -> &TreeOptions {
+        &self.options
+    }
+
+    /// The znode at `path`; `""` and `"/"` are both the root. The path is not validated: garbage
+    /// just does not exist.
+    pub fn find(&self, path: &str) -> Option<Node<'_>> {
+        Some(Node::new(self, self.lookup(path)?))
+    }
+
+    /// The root.
+    pub fn root(&self) -> Node<'_> {
+        Node::new(self, ROOT)
+    }
+
+    /// `lastProcessedZxid`: the highest zxid applied or set.
+    pub fn last_zxid(&self) -> Zxid {
+        self.last_zxid
+    }
+
+    /// Sets `lastProcessedZxid`, as a new leader does for its epoch's counter 0.
+    pub fn set_last_zxid(&mut self, zxid: Zxid) {
+        self.last_zxid = zxid;
+    }
+
+    /// Digest of the whole tree (AdHash, version 2); 0 if disabled.
+    pub fn digest(&self) -> i64 {
+        self.digest
+    }
+
+    /// Zxid and digest of the last applied transaction, what snapshots carry; `None` before the
+    /// first transaction since start or load.
+    pub fn last_digest(&self) -> Option<ZxidDigest> {
+        self.last_digest
+    }
+
+    /// The digest a fuzzy snapshot left to be compared later, if its zxid was not reached yet.
+    pub fn pending_digest(&self) -> Option<ZxidDigest> {
+        self.pending_digest
+    }
+
+    /// The digests at zxids divisible by 128, the last 1,024 of them, oldest first (`hash`).
+    pub fn digest_log(&self) -> impl Iterator<Item = ZxidDigest> + '_ {
+        self.digest_log.iter().copied()
+    }
+
+    /// Number of znodes, the root included once: 4 on an untouched tree. Java's `zk_znode_count`
+    /// is one more, because its table holds the root under two keys.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// `zk_approximate_data_size`: characters of all paths plus bytes of all data; 44 untouched.
+    pub fn approximate_data_size(&self) -> u64 {
+        self.data_size
+    }
+
+    /// Bytes requested for slots and index, without names and data (for metrics and benches).
+    pub fn table_bytes(&self) -> usize {
+        self.nodes.page_bytes() + self.index.bytes()
+    }
+
+    /// Number of ephemeral znodes.
+    pub fn ephemeral_count(&self) -> usize {
+        self.owners.ephemeral_count()
+    }
+
+    /// Number of distinct ACL lists in use (without the built-in open one).
+    pub fn acl_count(&self) -> usize {
+        self.acls.len()
+    }
+
+    /// Global sessions with their timeouts.
+    pub fn sessions(&self) -> &SessionTable {
+        &self.sessions
+    }
+
+    /// Sessions that own at least one ephemeral, ascending.
+    pub fn ephemeral_sessions(&self) -> impl Iterator<Item = SessionId> + '_ {
+        self.owners.sessions()
+    }
+
+    /// Paths of a session's ephemerals, in no order a client may rely on.
+    pub fn ephemerals_of(&self, session: SessionId) -> impl Iterator<Item = String> + '_ {
+        self.owners.of_session(session).map(|id| Node::new(self, id).path())
+    }
+
+    /// All container znodes.
+    pub fn containers(&self) -> impl Iterator<Item = Node<'_>> + '_ {
+        self.owners.containers().map(|id| Node::new(self, id))
+    }
+
+    /// All TTL znodes.
+    pub fn ttl_nodes(&self) -> impl Iterator<Item = Node<'_>> + '_ {
+        self.owners.ttls().map(|id| Node::new(self, id))
+    }
+
+    /// Number of descendants (`getAllChildrenNumber`). Java counts keys that start with the path
+    /// and `/`: of `/` all but the root, of `""` one more, of a path that ends in `/` none.
+    pub fn all_children_number(&self, path: &str) -> i32 {
+        let count = match path {
+            "" => self.nodes.len(),
+            "/" => self.nodes.len() - 1,
+            _ => self.lookup(path).map_or(0, |id| self.nodes.subtree(id).count() - 1),
+        };
+        i32::try_from(count).unwrap_or(i32::MAX)
+    }
+
+    // For the other files of this module.
+
+    fn lookup(&self, path: &str) -> Option<NodeId> {
+        if path == "/" { Some(ROOT) } else { self.lookup_exact(path) }
+    }
+
+    /// The same without the alias `/` of the root: what the text before a last slash means.
+    fn lookup_exact(&self, path: &str) -> Option<NodeId> {
+        if path.is_empty() {
+            return Some(ROOT);
+        }
+        let path = path.as_bytes();
+        self.index.find(self.index.hash(path), path, &self.nodes)
+    }
+
+    fn owner(&self, id: NodeId) -> Owner {
+        self.nodes.rare(id).map_or(Owner::None, |rare| Owner::of(rare.owner, &self.options))
+    }
+
+    fn stat(&self, id: NodeId) -> Stat {
+        let owner = match self.owner(id) {
+            Owner::Session(session) => session.0,
+            _ => 0,
+        };
+        self.nodes.stat(id, owner)
+    }
 }

@@ -1,0 +1,35 @@
+//! Digest of the tree: a sum of per-znode CRCs (`DigestCalculator`, `AdHash`, version 2).
+//!
+//! The sum makes it incremental: a change subtracts the old digest of a znode and adds the new
+//! one, and the order of changes does not matter.
+
+use jute::data::StatPersisted;
+
+/// Znodes below this path differ from server to server and are left out.
+const EXCLUDED: &str = "/zookeeper/";
+
+/// A znode's digest (`DigestCalculator.calculateDigest`, version 2); 0 below `/zookeeper/`. `/` and
+/// `""` are the same path. Pure: `prep` uses it to foresee the digest after a transaction.
+///
+/// Java hashes the path in the platform's charset; this is UTF-8, as on every usual platform.
+pub fn node_digest(path: &str, data: Option<&[u8]>, stat: &StatPersisted) -> u32 {
+    if path.starts_with(EXCLUDED) {
+        return 0;
+    }
+    // The order of fields is not that of the stored record.
+    let mut fields = [0u8; 60];
+    let longs = [stat.czxid, stat.mzxid, stat.pzxid, stat.ctime, stat.mtime];
+    for (to, long) in fields.chunks_exact_mut(8).zip(longs) {
+        to.copy_from_slice(&long.to_be_bytes());
+    }
+    let ints = [stat.version, stat.cversion, stat.aversion];
+    for (to, int) in fields[40..52].chunks_exact_mut(4).zip(ints) {
+        to.copy_from_slice(&int.to_be_bytes());
+    }
+    fields[52..].copy_from_slice(&stat.ephemeral_owner.to_be_bytes());
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(if path == "/" { b"" } else { path.as_bytes() });
+    crc.update(data.unwrap_or_default());
+    crc.update(&fields);
+    crc.finalize()
+}

@@ -1,0 +1,1 @@
+//! One table per transaction type: what fits, what does not, and what clients see of it.
