@@ -318,7 +318,11 @@ impl<'a, T: Decode<'a>> Decode<'a> for Option<Vec<T>> {
 /// with a lifetime borrows its strings and buffers from the input.
 macro_rules! records {
     () => {};
-    ($(#[$meta:meta])* $name:ident<'a> { $($(#[$fmeta:meta])* $field:ident: $t:ty,)* } $($rest:tt)*) => {
+    (
+        $(#[$meta:meta])*
+        $name:ident<'a> { $($(#[$fmeta:meta])* $field:ident: $t:ty,)* }
+        $($rest:tt)*
+    ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct $name<'a> { $($(#[$fmeta])* pub $field: $t,)* }
@@ -333,7 +337,11 @@ macro_rules! records {
         }
         records! { $($rest)* }
     };
-    ($(#[$meta:meta])* $name:ident { $($(#[$fmeta:meta])* $field:ident: $t:ty,)* } $($rest:tt)*) => {
+    (
+        $(#[$meta:meta])*
+        $name:ident { $($(#[$fmeta:meta])* $field:ident: $t:ty,)* }
+        $($rest:tt)*
+    ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Default)]
         pub struct $name { $($(#[$fmeta])* pub $field: $t,)* }

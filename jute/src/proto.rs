@@ -211,7 +211,12 @@ records! {
     }
 
     /// `delete`.
-    DeleteRequest<'a> { #[doc = "Path."] path: UStr<'a>, #[doc = "Expected version or -1."] version: i32, }
+    DeleteRequest<'a> {
+        /// Path.
+        path: UStr<'a>,
+        /// Expected version or -1.
+        version: i32,
+    }
 
     /// `getChildren`.
     GetChildrenRequest<'a> { #[doc = "Path."] path: UStr<'a>, #[doc = "Arm a watch."] watch: bool, }
@@ -220,10 +225,20 @@ records! {
     GetAllChildrenNumberRequest<'a> { #[doc = "Path."] path: UStr<'a>, }
 
     /// `getChildren2`.
-    GetChildren2Request<'a> { #[doc = "Path."] path: UStr<'a>, #[doc = "Arm a watch."] watch: bool, }
+    GetChildren2Request<'a> {
+        /// Path.
+        path: UStr<'a>,
+        /// Arm a watch.
+        watch: bool,
+    }
 
     /// `check`, only inside a multi.
-    CheckVersionRequest<'a> { #[doc = "Path."] path: UStr<'a>, #[doc = "Expected version or -1."] version: i32, }
+    CheckVersionRequest<'a> {
+        /// Path.
+        path: UStr<'a>,
+        /// Expected version or -1.
+        version: i32,
+    }
 
     /// `sync`.
     SyncRequest<'a> { #[doc = "Path, only echoed."] path: UStr<'a>, }
@@ -248,7 +263,12 @@ records! {
     SetAclResponse { #[doc = "Metadata."] stat: Stat, }
 
     /// `addWatch`.
-    AddWatchRequest<'a> { #[doc = "Path."] path: UStr<'a>, #[doc = "0 persistent, 1 recursive."] mode: i32, }
+    AddWatchRequest<'a> {
+        /// Path.
+        path: UStr<'a>,
+        /// 0 persistent, 1 recursive.
+        mode: i32,
+    }
 
     /// A watch notification.
     WatcherEvent<'a> {
@@ -308,7 +328,10 @@ records! {
     GetEphemeralsResponse<'a> { #[doc = "Paths, in no order."] ephemerals: Option<Vec<UStr<'a>>>, }
 
     /// Answer to `whoAmI`.
-    WhoAmIResponse<'a> { #[doc = "Identities of the connection."] client_info: Option<Vec<ClientInfo<'a>>>, }
+    WhoAmIResponse<'a> {
+        /// Identities of the connection.
+        client_info: Option<Vec<ClientInfo<'a>>>,
+    }
 }
 
 /// Ends every multi stream.
