@@ -1,3 +1,25 @@
 //! Rookeeper against real Java servers and unmodified clients.
+//!
+//! What lives here: the harness that starts servers of both kinds on the same files
+//! ([`server`]), speaks the raw protocol to them ([`wire`]), and compares what they answer
+//! ([`diff`], [`walk`]). What does not: any knowledge of how our server works inside; it is started
+//! as a program and seen through its socket and its files.
+//!
+//! * [`server`]: one [`server::Server`] for both kinds: start, `kill -9`, stop, log.
+//! * [`wire`]: frames, sessions, pipelining, watch events, broken input.
+//! * [`walk`]: everything a client can see of a tree, as text.
+//! * [`diff`]: random operations in lockstep against two servers.
+//! * [`load`]: the load generator and its floor.
+//! * [`program`]: clients of other languages, whose transcripts are compared.
+//!
+//! The tests are in `tests/`; `setup.sh` brings what they need.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
+pub mod diff;
 pub mod load;
+pub mod program;
+pub mod random;
+pub mod server;
+pub mod walk;
+pub mod wire;

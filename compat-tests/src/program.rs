@@ -1,0 +1,1 @@
+//! Clients of other languages as child processes, whose transcripts are compared.
