@@ -136,9 +136,50 @@ impl<'a> Reader<'a> {
     /// A null-able string; malformed UTF-8 becomes U+FFFD and never fails.
     pub fn ustring(&mut self) -> Result<UStr<'a>, DecodeError> {
         match self.length()? {
-            Some(n) => Ok(Some(String::from_utf8_lossy(self.take(n, "ustring")?))),
+            Some(n) => Ok(Some(decode_utf8(self.take(n, "ustring")?))),
             None => Ok(None),
         }
+    }
+}
+
+/// UTF-8 as Java's `new String(bytes, UTF_8)` reads it: each longest prefix of a possible sequence
+/// becomes one U+FFFD. Rust's own replacement differs in one case: a whole encoded surrogate
+/// (`ed a0..bf 80..bf`) is one replacement in Java, three in Rust, and it shows in replies that
+/// echo a string.
+fn decode_utf8(bytes: &[u8]) -> Cow<'_, str> {
+    let mut rest = match std::str::from_utf8(bytes) {
+        Ok(text) => return Cow::Borrowed(text),
+        Err(_) => bytes,
+    };
+    let mut text = String::with_capacity(bytes.len() + 8);
+    while let Some(chunk) = rest.utf8_chunks().next() {
+        text.push_str(chunk.valid());
+        rest = &rest[chunk.valid().len()..];
+        if !rest.is_empty() {
+            text.push(char::REPLACEMENT_CHARACTER);
+            rest = &rest[malformed_len(rest)..];
+        }
+    }
+    Cow::Owned(text)
+}
+
+/// How many bytes at the start of `bytes`, which is malformed there, one replacement stands for.
+fn malformed_len(bytes: &[u8]) -> usize {
+    let second = match bytes[0] {
+        0xe0 => 0xa0..=0xbf,
+        0xe1..=0xef => 0x80..=0xbf,
+        0xf0 => 0x90..=0xbf,
+        0xf1..=0xf3 => 0x80..=0xbf,
+        0xf4 => 0x80..=0x8f,
+        _ => return 1,
+    };
+    match bytes.get(1) {
+        Some(byte) if second.contains(byte) => {}
+        _ => return 1,
+    }
+    match bytes.get(2) {
+        Some(0x80..=0xbf) => 3,
+        _ => 2,
     }
 }
 

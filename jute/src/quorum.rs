@@ -150,7 +150,8 @@ impl InitialMessage {
         out
     }
 
-    /// Reads the start of a connection. Never asks for more than 20 + [`INITIAL_MESSAGE_MAX`] bytes.
+    /// Reads the start of a connection. Never asks for more than 20 + [`INITIAL_MESSAGE_MAX`]
+    /// bytes.
     pub fn parse(bytes: &[u8]) -> Result<InitialProgress, DecodeError> {
         if bytes.len() < 8 {
             return Ok(InitialProgress::Need(8));
