@@ -12,15 +12,18 @@
 //! Start at [`execute`]. Follows `FinalRequestProcessor.processRequest` and
 //! `DataTree.setWatches`.
 
+mod execute;
+mod multi;
 pub mod reply;
 mod request;
+mod set_watches;
 
-pub use request::{ReadRequest, SetWatches};
+pub use execute::execute;
+pub use request::{MultiReadOp, ReadRequest, SetWatches};
 
 use crate::acl::{Identity, Schemes};
 use crate::base::SessionId;
-use crate::tree::DataTree;
-use crate::watch::{WatchTable, WatcherId};
+use crate::watch::WatcherId;
 
 /// What a read must know about the connection that asked.
 #[derive(Debug, Clone, Copy)]
@@ -35,16 +38,9 @@ pub struct ReadContext<'a> {
     pub watcher: WatcherId,
 }
 
-/// Executes one read and appends its reply to `out`: frame length, header, body; before it, for
-/// `setWatches`, the frames of the events that the client missed. The zxid in the header is the
-/// tree's.
-pub fn execute(
-    _tree: &DataTree,
-    _watches: &WatchTable,
-    _context: &ReadContext<'_>,
-    _xid: i32,
-    _request: &ReadRequest<'_>,
-    _out: &mut Vec<u8>,
-) {
-    unimplemented!("published ahead of its body")
-}
+/// The key under which a watch on a null path is kept: what Java prints for it. Nothing ever
+/// triggers it, as it is not a path.
+const NULL_PATH: &str = "null";
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,7 @@ impl Watchers {
         matches!(self, Watchers::None)
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         match self {
             Watchers::None => 0,
