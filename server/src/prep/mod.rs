@@ -17,16 +17,28 @@
 
 mod create_mode;
 mod kind;
+mod outstanding;
+mod path;
 mod request;
+#[cfg(test)]
+mod tests;
+mod work;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use jute::Encode;
+use jute::data::{Acl, PERM_ALL};
 use jute::proto::op;
+use jute::txn::{DIGEST_VERSION, ErrorTxn, MultiTxn, SubTxn, Txn, TxnDigest, TxnHeader};
+
+use outstanding::Outstanding;
+use work::Work;
 
 use crate::acl::{Identities, Schemes};
-use crate::base::{ErrorCode, Proposal, SessionId, Wall, Zxid};
+use crate::base::{ErrorCode, Now, Proposal, SessionId, Zxid};
 use crate::session;
-use crate::tree::DataTree;
+use crate::tree::{AclList, DataTree};
 
 pub use create_mode::CreateMode;
 pub use kind::{OpKind, is_throttlable};
@@ -41,11 +53,18 @@ pub struct Options {
     pub close_session_txn: bool,
     /// `reconfigEnabled`.
     pub reconfig_enabled: bool,
+    /// Per-process secret of the overlay's hash. No output depends on it.
+    pub hash_seed: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { enforce_quota: false, close_session_txn: true, reconfig_enabled: false }
+        Self {
+            enforce_quota: false,
+            close_session_txn: true,
+            reconfig_enabled: false,
+            hash_seed: 0,
+        }
     }
 }
 
@@ -64,14 +83,21 @@ pub enum Source {
 /// A write with everything that decides about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
+    /// Who asks, and how.
+    pub context: Context,
+    /// The decoded body.
+    pub write: WriteRequest,
+}
+
+/// Everything about a request but its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Context {
     /// The session; 0 for removals of containers and TTL znodes.
     pub session: SessionId,
     /// The client's xid.
     pub cxid: i32,
     /// The op code as sent.
     pub kind: i32,
-    /// The decoded body.
-    pub write: WriteRequest,
     /// The caller's identities when the request was received.
     pub identities: Identities,
     /// Who serves the session.
@@ -95,56 +121,136 @@ pub enum Prepared {
 
 /// The membership part of `reconfig`, which knows the ensemble.
 pub trait Membership {
-    /// Checks rows 4 to 9 of the order (in progress, version, quorum type, text, voters, synced
-    /// quorum) and returns the text of the new configuration, whose version is `zxid`.
-    fn propose(&mut self, request: &Reconfig, zxid: Zxid) -> Result<bytes::Bytes, ErrorCode>;
+    /// Checks in progress, version, quorum type, text, voters and synced quorum, in this order, and
+    /// returns the text of the new configuration, whose version is `zxid`.
+    fn propose(&mut self, request: &Reconfig, zxid: Zxid) -> Result<Bytes, ErrorCode>;
 }
 
 /// Makes transactions out of writes. One per serving role.
 #[derive(Debug)]
 pub struct Prep {
-    #[allow(dead_code)]
     options: Options,
-    #[allow(dead_code)]
     schemes: Arc<Schemes>,
+    overlay: Outstanding,
+    /// The open list, shared by all records that have it.
+    open_acl: AclList,
 }
 
 impl Prep {
     /// Starts with nothing outstanding.
     pub fn new(options: Options, schemes: Arc<Schemes>) -> Self {
-        Self { options, schemes }
+        let overlay = Outstanding::new(options.hash_seed);
+        Self { options, schemes, overlay, open_acl: Arc::from([Acl::world(PERM_ALL)]) }
     }
 
-    /// Makes the transaction of `request` with `zxid` and the wall time `time`. Requests must come
-    /// with ascending zxids; a zxid that was not used (see [`Prepared::Reject`]) is handed in
+    /// Makes the transaction of `request` with `zxid` and the wall time in `now`. Requests must
+    /// come with ascending zxids; a zxid that was not used (see [`Prepared::Reject`]) is handed in
     /// again.
     ///
-    /// `membership` is `None` on a standalone server, where `reconfig` is UNIMPLEMENTED.
+    /// `tree` holds at least what [`Prep::applied`] was told, and at most what was prepared.
+    /// `membership` is `None` on a standalone server, where `reconfig` is
+    /// UNIMPLEMENTED.
     pub fn prepare(
         &mut self,
-        _tree: &DataTree,
-        _sessions: &mut session::Tracker,
-        _membership: Option<&mut dyn Membership>,
-        _request: Request,
-        _zxid: Zxid,
-        _time: Wall,
+        tree: &DataTree,
+        sessions: &mut session::Tracker,
+        membership: Option<&mut dyn Membership>,
+        request: Request,
+        zxid: Zxid,
+        now: Now,
     ) -> Prepared {
-        let _ = op::ERROR;
-        unimplemented!("published ahead of its body")
+        let Request { context, write } = request;
+        let mut work = Work {
+            options: &self.options,
+            schemes: &self.schemes,
+            open_acl: &self.open_acl,
+            overlay: &mut self.overlay,
+            tree,
+            sessions,
+            membership,
+            context: &context,
+            zxid,
+            now,
+        };
+        let outcome = match write {
+            WriteRequest::Undecodable { takes_zxid } => {
+                if !takes_zxid && context.source != Source::Learner {
+                    return Prepared::Reject(ErrorCode::MarshallingError);
+                }
+                Err(ErrorCode::MarshallingError)
+            }
+            WriteRequest::Multi(ops) => multi(&mut work, ops),
+            write => work.single(write),
+        };
+        let header = TxnHeader {
+            client_id: context.session.0,
+            cxid: context.cxid,
+            zxid: zxid.0,
+            time: now.wall.0,
+            kind: if outcome.is_ok() { context.kind } else { op::ERROR },
+        };
+        Prepared::Proposal(match outcome {
+            Ok(txn) => {
+                let digest = tree.options().digest_enabled.then(|| TxnDigest {
+                    version: DIGEST_VERSION,
+                    tree_digest: self.overlay.digest(tree),
+                });
+                Proposal::encode(header, txn, digest)
+            }
+            Err(code) => Proposal::encode(header, Txn::Error(ErrorTxn { err: code.code() }), None),
+        })
     }
 
     /// Everything up to `zxid` is in the tree: forgets the changes of those transactions.
-    pub fn applied(&mut self, _zxid: Zxid) {
-        unimplemented!("published ahead of its body")
+    pub fn applied(&mut self, zxid: Zxid) {
+        self.overlay.applied(zxid);
     }
 
     /// Forgets everything outstanding: the role changed, and what was proposed may never commit.
     pub fn reset(&mut self) {
-        unimplemented!("published ahead of its body")
+        self.overlay.clear();
     }
 
     /// Number of changes proposed but not applied.
     pub fn outstanding(&self) -> usize {
-        unimplemented!("published ahead of its body")
+        self.overlay.len()
     }
+}
+
+/// One transaction for all operations, or for none of them. Each sees the changes of those before
+/// it. After a failure nothing is left in the overlay, sequence numbers included; the transaction
+/// then holds the operations before the failure, its code, and RUNTIMEINCONSISTENCY for the rest.
+/// Applying it changes nothing.
+///
+/// Fails as a whole only with MARSHALLINGERROR: a null path, or whatever else Java does not expect.
+fn multi(work: &mut Work<'_, '_>, ops: Vec<WriteRequest>) -> Result<Txn, ErrorCode> {
+    if ops.iter().any(|op| op.path().is_none()) {
+        return Err(ErrorCode::MarshallingError);
+    }
+    work.overlay.begin(work.tree);
+    let mut failure = None;
+    let mut txns = Vec::with_capacity(ops.len());
+    for one in ops {
+        let kind = one.kind();
+        let outcome = match failure {
+            None => work.single(one),
+            Some(_) => Err(ErrorCode::RuntimeInconsistency),
+        };
+        let (kind, txn) = match outcome {
+            Ok(txn) => (kind, txn),
+            Err(code) => {
+                if failure.is_none() {
+                    work.overlay.roll_back();
+                    failure = Some(code);
+                }
+                (op::ERROR, Txn::Error(ErrorTxn { err: code.code() }))
+            }
+        };
+        txns.push(SubTxn { kind, data: Some(Bytes::from(txn.to_vec())) });
+    }
+    if failure == Some(ErrorCode::MarshallingError) {
+        return Err(ErrorCode::MarshallingError);
+    }
+    work.overlay.commit();
+    Ok(Txn::Multi(MultiTxn { txns: Some(txns) }))
 }

@@ -116,6 +116,38 @@ impl WriteRequest {
     }
 }
 
+impl WriteRequest {
+    /// The op code of an operation inside a multi, and of its transaction.
+    pub(super) fn kind(&self) -> i32 {
+        match self {
+            Self::Create(create) => create.kind,
+            Self::Delete { .. } => op::DELETE,
+            Self::SetData { .. } => op::SET_DATA,
+            Self::SetAcl { .. } => op::SET_ACL,
+            Self::Check { .. } => op::CHECK,
+            Self::Multi(_) => op::MULTI,
+            Self::DeleteContainer { .. } => op::DELETE_CONTAINER,
+            Self::Reconfig(_) => op::RECONFIG,
+            Self::CreateSession { .. } => op::CREATE_SESSION,
+            Self::CloseSession => op::CLOSE_SESSION,
+            Self::Undecodable { .. } => op::ERROR,
+        }
+    }
+
+    /// The path that the request is about, for metrics and the audit log.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Create(Create { path, .. })
+            | Self::Delete { path, .. }
+            | Self::SetData { path, .. }
+            | Self::SetAcl { path, .. }
+            | Self::Check { path, .. }
+            | Self::DeleteContainer { path } => path.as_deref(),
+            _ => None,
+        }
+    }
+}
+
 /// Why a multi cannot be decoded.
 struct MultiFailure {
     /// False where Java fails with something else than an `IOException`: it then takes no zxid.

@@ -1,0 +1,120 @@
+//! What a path must look like, early and late.
+
+use crate::base::ErrorCode;
+
+/// Znodes that cannot be deleted (`DataTree.isSpecialPath`).
+const SPECIAL: [&str; 4] = ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"];
+
+/// `PathUtils.validatePath`; fails with BADARGUMENTS. Malformed UTF-8 was replaced by U+FFFD while
+/// decoding, which is not allowed either.
+pub(super) fn validate(path: &str) -> Result<(), ErrorCode> {
+    let Some(below_root) = path.strip_prefix('/') else { return Err(ErrorCode::BadArguments) };
+    if below_root.is_empty() {
+        return Ok(());
+    }
+    // A trailing slash is an empty last component.
+    let named = below_root.split('/').all(|name| !matches!(name, "" | "." | ".."));
+    if named && path.chars().all(is_allowed) { Ok(()) } else { Err(ErrorCode::BadArguments) }
+}
+
+/// Java looks at UTF-16 units: everything beyond the BMP is a pair of surrogates, and forbidden.
+fn is_allowed(c: char) -> bool {
+    !matches!(c,
+        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{10ffff}')
+}
+
+/// The only check of a path before a create looks at the tree (`validatePathForCreate`): the
+/// parent, as text.
+pub(super) fn parent_for_create(path: &str) -> Result<&str, ErrorCode> {
+    match path.rfind('/') {
+        Some(slash) if !path.contains('\0') => Ok(&path[..slash]),
+        _ => Err(ErrorCode::BadArguments),
+    }
+}
+
+/// The only check of a path that is to be deleted (`getParentPathAndValidate`): the parent, as
+/// text.
+pub(super) fn parent_for_delete(path: &str) -> Result<&str, ErrorCode> {
+    if SPECIAL.contains(&path) {
+        return Err(ErrorCode::BadArguments);
+    }
+    parent_for_create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_validation() {
+        for good in [
+            "/",
+            "/a",
+            "/a/b",
+            "/...",
+            "/..x",
+            "/x..",
+            "/a..b",
+            "/.a/b.",
+            "/a b",
+            "/é",
+            "/\u{a0}",
+            "/\u{d7ff}",
+            "/\u{f900}",
+            "/\u{ffef}",
+            "/a\"\\",
+        ] {
+            assert_eq!(validate(good), Ok(()), "{good:?}");
+        }
+        for bad in [
+            "",
+            "a",
+            "a/b",
+            "/a/",
+            "//",
+            "//a",
+            "/a//b",
+            "/.",
+            "/..",
+            "/./a",
+            "/a/../b",
+            "/a/.",
+            "/a\0",
+            "/\u{1}",
+            "/a\u{1f}",
+            "/\u{7f}",
+            "/\u{9f}",
+            "/\u{e000}",
+            "/\u{f8ff}",
+            "/\u{fff0}",
+            "/\u{fffd}",
+            "/\u{ffff}",
+            "/😀",
+            "/a\nb",
+        ] {
+            assert_eq!(validate(bad), Err(ErrorCode::BadArguments), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn early_checks() {
+        let bad = Err(ErrorCode::BadArguments);
+        for (path, create, delete) in [
+            ("/a", Ok(""), Ok("")),
+            ("/a/b", Ok("/a"), Ok("/a")),
+            ("/a/", Ok("/a"), Ok("/a")),
+            ("foo/bar", Ok("foo"), Ok("foo")),
+            ("foo", bad, bad),
+            ("", bad, bad),
+            ("/a\0", bad, bad),
+            ("/", Ok(""), bad),
+            ("/zookeeper", Ok(""), bad),
+            ("/zookeeper/quota", Ok("/zookeeper"), bad),
+            ("/zookeeper/config", Ok("/zookeeper"), bad),
+            ("/zookeeper/other", Ok("/zookeeper"), Ok("/zookeeper")),
+        ] {
+            assert_eq!(parent_for_create(path), create, "{path:?}");
+            assert_eq!(parent_for_delete(path), delete, "{path:?}");
+        }
+    }
+}
