@@ -178,6 +178,11 @@ impl DataDirs {
         Ok((sum(&self.snapshot_dir)?, sum(&self.log_dir)?))
     }
 
+    /// True if `initialize` is there: an empty directory is an empty database.
+    pub fn has_initialize_marker(&self) -> Result<bool, StorageError> {
+        Ok(self.first_line(&self.log_root.join("initialize"))?.is_some())
+    }
+
     /// Deletes `initialize`; true if it was there. Called once per load, as in Java.
     pub fn take_initialize_marker(&self) -> Result<bool, StorageError> {
         let path = self.log_root.join("initialize");

@@ -83,8 +83,16 @@ pub enum StorageError {
     },
 
     /// Logs without a snapshot, and `zookeeper.snapshot.trust.empty` is not set.
-    #[error("No snapshot found, but there are log entries. Something is broken!")]
-    LogsWithoutSnapshot,
+    #[error(
+        "No snapshot found, but there are log entries. Something is broken! (looked in {}{refused})",
+        dir.display()
+    )]
+    LogsWithoutSnapshot {
+        /// The directory without snapshots.
+        dir: PathBuf,
+        /// Files that looked like incomplete snapshots.
+        refused: String,
+    },
 
     /// An epoch file does not fit the history (`QuorumPeer.loadDataBase`).
     #[error("{0}")]

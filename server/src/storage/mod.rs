@@ -33,7 +33,7 @@ use crate::base::Zxid;
 pub use datadir::DataDirs;
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::StorageError;
-pub use restore::{Restored, drop_orphans, restore};
+pub use restore::{OwnedTreeSource, Restored, drop_orphans, inspect, restore};
 pub use snapshot::writer::{CutSource, SnapshotFile, SnapshotSource, write_snapshot};
 pub use snapshot::{Compression, SnapshotOptions};
 pub use txnlog::writer::{Committed, LogOptions, TxnLogWriter};

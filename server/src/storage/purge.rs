@@ -1,16 +1,83 @@
 //! Deletes what no retained snapshot and no running sync needs (`PurgeTxnLog`, `PURGE-SAFE`).
+//!
+//! Java counts snapshots that *look* complete; a half-written compressed one does. Here only those
+//! count that were read through every checksum. Java also deletes `log.` and `snapshot.` files whose
+//! names hold no zxid; here they stay.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use super::snapshot::reader;
 use super::{DataDirs, StorageError};
 use crate::base::Zxid;
 
-/// Fewest snapshots that may be kept.
+/// Fewest snapshots that may be kept; a smaller `autopurge.snapRetainCount` is raised to it.
 pub const RETAIN_MIN: usize = 3;
 
-/// Deletes old logs and snapshots. `pins`: zxids from which a running sync still reads the log.
-/// Returns what was deleted.
-pub fn purge(dirs: &DataDirs, retain: usize, pins: &[Zxid]) -> Result<Vec<PathBuf>, StorageError> {
-    let _ = (dirs, retain, pins);
-    unimplemented!("published ahead of its body")
+/// What a purge did.
+#[derive(Debug, Default)]
+pub struct Purged {
+    /// Deleted, in this order.
+    pub deleted: Vec<PathBuf>,
+    /// Could not be deleted, and why.
+    pub failed: Vec<StorageError>,
+}
+
+/// What a purge would delete, oldest first. `retain` is raised to [`RETAIN_MIN`]; with fewer valid
+/// snapshots the oldest of them counts. Without any nothing is deleted.
+///
+/// `pins`: zxids from which a running sync still reads the log.
+pub fn plan(
+    dirs: &DataDirs,
+    field_max: usize,
+    retain: usize,
+    pins: &[Zxid],
+) -> Result<Vec<PathBuf>, StorageError> {
+    let retain = retain.max(RETAIN_MIN);
+    let snapshots = dirs.snapshots()?;
+    let mut oldest_kept = None;
+    let mut kept = 0;
+    for found in snapshots.iter().rev() {
+        match reader::verify(dirs.disk(), &found.path, field_max) {
+            Ok(_) => {
+                kept += 1;
+                oldest_kept = Some(found.zxid);
+            }
+            Err(StorageError::CorruptSnapshot { .. }) => {}
+            Err(e) => return Err(e),
+        }
+        if kept == retain {
+            break;
+        }
+    }
+    let Some(oldest_kept) = oldest_kept else { return Ok(Vec::new()) };
+
+    // Whoever reads the log from here on needs the file that holds the next transaction, and that
+    // may be the newest one named at or below it (ZOOKEEPER-2420, 2574).
+    let needed_from = pins.iter().copied().fold(oldest_kept, Zxid::min);
+    let logs = dirs.logs()?;
+    let first_needed =
+        logs.iter().map(|f| f.zxid).filter(|z| *z <= needed_from).max().unwrap_or(needed_from);
+    let old_logs = logs.into_iter().filter(|f| f.zxid < first_needed);
+    let old_snapshots = snapshots.into_iter().filter(|f| f.zxid < oldest_kept);
+    // Logs first: if this is interrupted, an older snapshot without its log is a gap, noticed at
+    // restore, and newer ones are complete. The other order would be as good.
+    Ok(old_logs.chain(old_snapshots).map(|f| f.path).collect())
+}
+
+/// Carries out [`plan`]. A file that cannot be deleted does not stop the others, as in Java.
+pub fn purge(
+    dirs: &Arc<DataDirs>,
+    field_max: usize,
+    retain: usize,
+    pins: &[Zxid],
+) -> Result<Purged, StorageError> {
+    let mut purged = Purged::default();
+    for path in plan(dirs, field_max, retain, pins)? {
+        match dirs.disk().remove(&path) {
+            Ok(()) => purged.deleted.push(path),
+            Err(e) => purged.failed.push(StorageError::io("delete", &path, e)),
+        }
+    }
+    Ok(purged)
 }

@@ -1,16 +1,115 @@
 //! TRUNC: takes back what this server logged and the ensemble never committed.
+//!
+//! Java cuts behind the first transaction *at or above* the target, so that one too many survives if
+//! the target is missing, and leaves newer snapshots, which bring everything back at the next start
+//! (ZOOKEEPER-1549). Here the history up to the target is proved complete first; then newer
+//! snapshots go, then newer logs, newest first, and the cut comes last, each step durable. A crash
+//! in between leaves a longer or equal history, never one with a hole.
 
-use super::{DataDirs, Options, StorageError};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::snapshot::reader as snapshots;
+use super::txnlog::format::HEADER_BYTES;
+use super::txnlog::reader::{LogFile, TxnLogReader, zxid_of};
+use super::{DataDirs, Durable, Options, StorageError};
 use crate::base::Zxid;
 
-/// Makes `target` the last transaction on disk: cuts the log behind it, deletes later logs and
-/// snapshots, all durable on return. Restore again afterwards, and tell the writer
-/// ([`super::TxnLogWriter::restart_behind`]).
+/// Makes `target` the last transaction on disk; durable on return. Restore again afterwards, and
+/// tell the writer ([`super::TxnLogWriter::restart_behind`]), whose file must not be open with
+/// pending transactions.
 ///
 /// # Errors
 /// [`StorageError::Truncate`] if the history on this disk has no such transaction or no snapshot to
 /// start from; nothing was changed then, and the caller asks the leader for a snapshot.
-pub fn truncate(dirs: &DataDirs, options: &Options, target: Zxid) -> Result<(), StorageError> {
-    let _ = (dirs, options, target);
-    unimplemented!("published ahead of its body")
+pub fn truncate(
+    dirs: &Arc<DataDirs>,
+    options: &Options,
+    target: Zxid,
+) -> Result<Durable, StorageError> {
+    prove(dirs, options, target)?;
+    discard_behind(dirs, options, target)
+}
+
+/// Removes every transaction and snapshot behind `target`, whether or not `target` itself is here:
+/// for a SNAP that takes this server back to an older history. The snapshot that replaces it must be
+/// on disk (written, not yet published) already.
+pub fn discard_behind(
+    dirs: &Arc<DataDirs>,
+    options: &Options,
+    target: Zxid,
+) -> Result<Durable, StorageError> {
+    let newer: Vec<_> = dirs.snapshots()?.into_iter().filter(|f| f.zxid > target).collect();
+    for found in newer.iter().rev() {
+        remove(dirs, &found.path)?;
+    }
+    dirs.sync_dir(dirs.snapshot_dir())?;
+    let (older, newer): (Vec<_>, Vec<_>) = dirs.logs()?.into_iter().partition(|f| f.zxid <= target);
+    for found in newer.iter().rev() {
+        remove(dirs, &found.path)?;
+    }
+    dirs.sync_dir(dirs.log_dir())?;
+    // Any older file can reach beyond the target: copies of logs, and what Java left after a SNAP.
+    for found in older.iter().rev() {
+        let (end, behind) = end_of(dirs, options, &found.path, target)?;
+        if behind {
+            let path = &found.path;
+            let file =
+                dirs.disk().open_write(path).map_err(|e| StorageError::io("open", path, e))?;
+            file.set_len(end).map_err(|e| StorageError::io("truncate", path, e))?;
+            file.sync_all().map_err(|e| StorageError::io("fsync", path, e))?;
+        }
+    }
+    Ok(Durable(target))
+}
+
+/// Is there a valid snapshot at or below the target, and a log from it to the target without a gap?
+fn prove(dirs: &Arc<DataDirs>, options: &Options, target: Zxid) -> Result<(), StorageError> {
+    let fail = |reason: String| Err(StorageError::Truncate { target, reason });
+    let mut base = None;
+    for found in dirs.snapshots()?.into_iter().rev().filter(|f| f.zxid <= target) {
+        match snapshots::verify(dirs.disk(), &found.path, options.field_max) {
+            Ok(_) => {
+                base = Some(found.zxid);
+                break;
+            }
+            Err(StorageError::CorruptSnapshot { .. }) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    let Some(base) = base else {
+        return fail("there is no valid snapshot at or below it".to_owned());
+    };
+    let mut reader = TxnLogReader::open(dirs, options.field_max, base, true)?;
+    let mut last = base;
+    while last < target {
+        match reader.next_logged()? {
+            Some(logged) if logged.zxid <= target => last = logged.zxid,
+            Some(logged) => {
+                return fail(format!("the log goes from {last} to {}", logged.zxid));
+            }
+            None => return fail(format!("the log ends at {last}")),
+        }
+    }
+    Ok(())
+}
+
+/// Where the first transaction behind `target` starts, and whether there is one.
+fn end_of(
+    dirs: &DataDirs,
+    options: &Options,
+    path: &PathBuf,
+    target: Zxid,
+) -> Result<(u64, bool), StorageError> {
+    let mut log = LogFile::open(dirs.disk(), path, options.field_max)?;
+    while let Some(entry) = log.next_entry()? {
+        if zxid_of(entry.payload).is_some_and(|zxid| zxid > target) {
+            return Ok((entry.offset.max(HEADER_BYTES as u64), true));
+        }
+    }
+    Ok((log.position(), false))
+}
+
+fn remove(dirs: &DataDirs, path: &PathBuf) -> Result<(), StorageError> {
+    dirs.disk().remove(path).map_err(|e| StorageError::io("remove", path, e))
 }

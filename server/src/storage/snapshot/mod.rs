@@ -15,10 +15,10 @@ pub use compression::Compression;
 pub struct SnapshotOptions {
     /// `zookeeper.snapshot.compression.method`.
     pub compression: Compression,
-    /// `zookeeper.digest.enabled`: write the digest section.
+    /// `zookeeper.digest.enabled`: write the digest section. Without it the last section is left
+    /// out too: the bare tree is the only form that Java reads whatever its own setting is.
     pub digest: bool,
-    /// `zookeeper.serializeLastProcessedZxid.enabled`: write the last section. A digest section is
-    /// then written too, because no Java reader understands one without the other.
+    /// `zookeeper.serializeLastProcessedZxid.enabled`: write the last section.
     pub last_zxid: bool,
 }
 

@@ -1,9 +1,17 @@
 //! Writes snapshots: under a temporary name, synced, and only then published.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jute::Encode;
+use simd_adler32::Adler32;
+
+use super::codec;
+use super::compression::Packer;
 use crate::base::{SessionId, Zxid};
+use crate::storage::datadir::names;
+use crate::storage::disk::DiskFile;
 use crate::storage::{DataDirs, Durable, SnapshotOptions, StorageError};
 use crate::tree::cell::TreeReader;
 use crate::tree::cut::Cut;
@@ -61,15 +69,124 @@ pub struct SnapshotFile {
     bytes: u64,
 }
 
+/// Bytes gathered before they go to the file.
+const CHUNK_BYTES: usize = 1 << 20;
+
 /// Writes the state to a temporary file and syncs it. Takes as long as the disk needs; holds no
 /// lock of the tree beyond one batch.
+///
+/// # Errors
+/// The system's (nothing is left behind), or [`StorageError::Cancelled`] if the source gave up.
 pub fn write_snapshot(
     dirs: &Arc<DataDirs>,
     options: &SnapshotOptions,
     source: &mut dyn SnapshotSource,
 ) -> Result<SnapshotFile, StorageError> {
-    let _ = (dirs, options, source);
-    unimplemented!("published ahead of its body")
+    let zxid = source.zxid();
+    let name = names::snapshot(zxid, options.compression.suffix());
+    let temporary = dirs.snapshot_dir().join(format!(
+        "{}{}",
+        names::NEW_SNAPSHOT,
+        &name[name.find('.').map_or(0, |i| i + 1)..]
+    ));
+    match dirs.disk().remove(&temporary) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            return Err(StorageError::io("remove the leftover", &temporary, e));
+        }
+        _ => {}
+    }
+    let file =
+        dirs.disk().create(&temporary).map_err(|e| StorageError::io("create", &temporary, e))?;
+    // From here on dropping it removes the file.
+    let mut snapshot = SnapshotFile {
+        dirs: dirs.clone(),
+        temporary: Some(temporary.clone()),
+        name,
+        zxid,
+        bytes: 0,
+    };
+    let mut output = Output {
+        file,
+        path: temporary,
+        packer: Packer::new(options.compression),
+        plain: Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4),
+        adler: Adler32::new(),
+        end: 0,
+    };
+    output.write_all(options, source)?;
+    snapshot.bytes = output.end;
+    Ok(snapshot)
+}
+
+struct Output {
+    file: Box<dyn DiskFile>,
+    path: PathBuf,
+    packer: Packer,
+    /// Not yet in checksum and packer.
+    plain: Vec<u8>,
+    adler: Adler32,
+    end: u64,
+}
+
+impl Output {
+    fn write_all(
+        &mut self,
+        options: &SnapshotOptions,
+        source: &mut dyn SnapshotSource,
+    ) -> Result<(), StorageError> {
+        codec::encode_header(&mut self.plain);
+        codec::encode_tables(source.sessions(), source.acls(), &mut self.plain);
+        while source.next_batch(&mut self.plain)? {
+            if self.plain.len() >= CHUNK_BYTES {
+                self.push()?;
+            }
+        }
+        codec::encode_end(&mut self.plain);
+        self.seal()?;
+        if options.digest {
+            codec::encode_digest(source.digest(), &mut self.plain);
+            self.seal()?;
+            if options.last_zxid {
+                source.zxid().0.encode(&mut self.plain);
+                self.seal()?;
+            }
+        }
+        self.packer.finish().map_err(|e| StorageError::io("compress", &self.path, e))?;
+        self.flush()?;
+        self.file.sync().map_err(|e| StorageError::io("fsync", &self.path, e))
+    }
+
+    /// Checksum of everything so far, and its seal.
+    fn seal(&mut self) -> Result<(), StorageError> {
+        self.push()?;
+        codec::encode_seal(self.adler.finish(), &mut self.plain);
+        self.push()
+    }
+
+    fn push(&mut self) -> Result<(), StorageError> {
+        self.adler.write(&self.plain);
+        let packed = match &mut self.packer {
+            // Nothing to do to the bytes: they go as they are, without a copy.
+            Packer::None(out) => {
+                std::mem::swap(out, &mut self.plain);
+                Ok(())
+            }
+            packer => packer.write(&self.plain),
+        };
+        self.plain.clear();
+        packed.map_err(|e| StorageError::io("compress", &self.path, e))?;
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<(), StorageError> {
+        let out = self.packer.out();
+        self.file
+            .write_all_at(out, self.end)
+            .map_err(|e| StorageError::io("write", &self.path, e))?;
+        self.end += out.len() as u64;
+        out.clear();
+        Ok(())
+    }
 }
 
 impl SnapshotFile {
@@ -91,10 +208,33 @@ impl SnapshotFile {
     /// Gives the file its name; durable on return. `log` proves that the log covers it
     /// (`LOG-COVERS-SNAPSHOT`): wait for that proof, do not make one up.
     ///
+    /// A snapshot of the same zxid is replaced, atomically and by one at least as good: this one is
+    /// exact and complete.
+    ///
     /// # Errors
     /// [`StorageError::NotCovered`] if the proof does not reach the snapshot's zxid.
-    pub fn publish(self, log: Durable) -> Result<PathBuf, StorageError> {
-        let _ = (&self.dirs, &self.name, log);
-        unimplemented!("published ahead of its body")
+    pub fn publish(mut self, log: Durable) -> Result<PathBuf, StorageError> {
+        if log.zxid() < self.zxid {
+            return Err(StorageError::NotCovered { snapshot: self.zxid, durable: log.zxid() });
+        }
+        let path = self.dirs.snapshot_dir().join(&self.name);
+        if let Some(temporary) = &self.temporary {
+            self.dirs
+                .disk()
+                .rename(temporary, &path)
+                .map_err(|e| StorageError::io("rename a snapshot to", &path, e))?;
+        }
+        self.temporary = None;
+        self.dirs.sync_dir(self.dirs.snapshot_dir())?;
+        Ok(path)
+    }
+}
+
+impl Drop for SnapshotFile {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            // Harmless if it stays: the next start removes it.
+            let _ = self.dirs.disk().remove(temporary);
+        }
     }
 }

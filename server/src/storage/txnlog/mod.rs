@@ -8,4 +8,5 @@ pub mod format;
 pub mod reader;
 pub mod writer;
 
+pub use reader::{LogFile, Logged, Tail, TxnLogReader, range};
 pub use writer::{LogOptions, TxnLogWriter};

@@ -86,8 +86,10 @@ pub struct TxnLogWriter {
     buffer: Vec<u8>,
     /// Transactions appended since the last commit.
     pending: usize,
-    /// Bytes of the current commit that were written early.
-    written_early: u64,
+    /// Bytes of the current commit that were written.
+    written: u64,
+    /// Those of them that were not synced.
+    unsynced: u64,
     appended: Zxid,
     durable: Durable,
     since_snapshot: SinceSnapshot,
@@ -117,6 +119,9 @@ struct SinceSnapshot {
 
 /// A batch is written out early when it has grown to this many bytes, so that memory is bounded.
 const BUFFER_MAX: usize = 1 << 20;
+/// Written and not synced, at most: beyond it a batch is synced early. Keeps what a crash can tear
+/// well below [`super::reader::TORN_TAIL_MAX`].
+pub const UNSYNCED_MAX: u64 = 32 << 20;
 /// A buffer that grew beyond this is given back after the commit.
 const BUFFER_KEEP: usize = 4 * BUFFER_MAX;
 /// Distance to the end of the padding at which the file is extended (`FilePadding`).
@@ -137,7 +142,8 @@ impl TxnLogWriter {
             file: None,
             buffer: Vec::new(),
             pending: 0,
-            written_early: 0,
+            written: 0,
+            unsynced: 0,
             appended: last.zxid(),
             durable: last,
             since_snapshot,
@@ -190,6 +196,10 @@ impl TxnLogWriter {
         if self.buffer.len() >= BUFFER_MAX {
             let written = self.write_buffer();
             self.checked(written)?;
+        }
+        if self.unsynced >= UNSYNCED_MAX {
+            let synced = self.sync();
+            self.checked(synced)?;
         }
         Ok(())
     }
@@ -277,10 +287,21 @@ impl TxnLogWriter {
         log.file
             .write_all_at(&self.buffer, log.end)
             .map_err(|e| StorageError::io("append to", &log.path, e))?;
-        self.written_early += self.buffer.len() as u64;
+        self.written += self.buffer.len() as u64;
+        self.unsynced += self.buffer.len() as u64;
         log.end = end;
         log.len = log.len.max(end);
         self.buffer.clear();
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), StorageError> {
+        if let Some(log) = &self.file
+            && self.options.force_sync
+        {
+            log.file.sync().map_err(|e| StorageError::io("fsync", &log.path, e))?;
+        }
+        self.unsynced = 0;
         Ok(())
     }
 
@@ -299,10 +320,8 @@ impl TxnLogWriter {
         if self.buffer.capacity() > BUFFER_KEEP {
             self.buffer = Vec::new();
         }
+        self.sync()?;
         let log = self.file.as_mut().expect("append opened the file of what is pending");
-        if self.options.force_sync {
-            log.file.sync().map_err(|e| StorageError::io("fsync", &log.path, e))?;
-        }
         if let Some(name) = log.rename_to.take() {
             self.dirs.put_log(&log.path, &name, self.options.force_sync)?;
             log.path = name;
@@ -312,7 +331,7 @@ impl TxnLogWriter {
         let committed = Committed {
             durable: self.durable,
             transactions: std::mem::take(&mut self.pending),
-            bytes: std::mem::take(&mut self.written_early),
+            bytes: std::mem::take(&mut self.written),
             sync_time,
             slow_sync: sync_time > self.options.fsync_warning,
         };
