@@ -344,7 +344,8 @@ impl DataTree {
             zxid,
         });
         self.acls.release(acl);
-        self.nodes.free(id, !self.cuts.is_empty());
+        let newest_cut = self.newest_cut();
+        self.nodes.free(id, newest_cut);
         Ok(())
     }
 

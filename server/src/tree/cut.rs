@@ -6,14 +6,14 @@
 //! * The first change to a znode that the cut has not written yet saves its old record in the cut
 //!   ([`DataTree::preserve`]). Znodes created later are marked *born* and left out; a removed child
 //!   is remembered under its parent.
-//! * [`Cut::next_batch`] walks depth first, parents first, at most 512 records per read guard. A
+//! * [`Cut::next_batch`] walks depth first, parents first, 512 records at most per read guard. A
 //!   saved record goes before the live one and is dropped when written.
 //!
 //! The walk holds no list of children. It goes through a parent's live list from the end: removing
 //! moves the last child into the gap and adding appends, so what moves to the front was seen
 //! already (*written*) or is born, and both are skipped. Children removed before the walk came to
-//! them are in the parent's list of removed ones. No slot is used twice while a cut is open, so an
-//! id means the same znode all the time.
+//! them are in the parent's list of removed ones. A slot freed while a cut is open is not used again
+//! before that cut is closed, so for a cut an id means the same znode all the time.
 //!
 //! Saved records over a limit of bytes cancel the cut, never the write.
 
@@ -31,10 +31,8 @@ use super::node::{Blob, NodeId, ROOT};
 use super::{AclList, DataTree, ZxidDigest};
 use crate::base::{SessionId, Zxid};
 
-/// Records written under one read guard.
-const BATCH_RECORDS: usize = 512;
-/// List entries looked at under one read guard, those skipped included.
-const BATCH_STEPS: usize = 8 * BATCH_RECORDS;
+/// List entries looked at under one read guard per record, those skipped included.
+const BATCH_STEPS: usize = 8;
 /// Bytes after which a batch ends early, so that huge values do not hold the guard for long.
 const BATCH_BYTES: usize = 1 << 20;
 /// What a saved record costs beside its blob, roughly.
@@ -47,11 +45,13 @@ pub struct CutLimits {
     pub cuts_max: usize,
     /// Old values kept for this cut, bytes; beyond it the cut is cancelled.
     pub saved_bytes_max: usize,
+    /// Records written under one read guard, at least 1.
+    pub batch_records: usize,
 }
 
 impl Default for CutLimits {
     fn default() -> Self {
-        Self { cuts_max: 8, saved_bytes_max: 256 << 20 }
+        Self { cuts_max: 8, saved_bytes_max: 256 << 20, batch_records: 512 }
     }
 }
 
@@ -79,6 +79,7 @@ pub struct Cut {
     data_size: u64,
     sessions: Vec<(SessionId, i32)>,
     acls: Vec<(i64, AclList)>,
+    batch_records: usize,
     started: bool,
     /// From the root to the znode whose children are being walked.
     frames: Vec<Frame>,
@@ -98,6 +99,8 @@ struct Frame {
 /// The part of a cut that the tree writes into.
 #[derive(Debug)]
 pub(super) struct SharedCut {
+    /// Cuts of a tree are numbered as they are opened.
+    number: u64,
     closed: AtomicBool,
     /// The walker locks it under the read guard, the tree under the write guard: never contended.
     state: Mutex<CutState>,
@@ -162,7 +165,12 @@ impl DataTree {
             saved_bytes_max: limits.saved_bytes_max,
             cancelled: None,
         };
-        let shared = Arc::new(SharedCut { closed: AtomicBool::new(false), state: state.into() });
+        self.cuts_opened += 1;
+        let shared = Arc::new(SharedCut {
+            number: self.cuts_opened,
+            closed: AtomicBool::new(false),
+            state: state.into(),
+        });
         self.cuts.push(shared.clone());
         Ok(Cut {
             shared,
@@ -172,6 +180,7 @@ impl DataTree {
             data_size: self.data_size,
             sessions: self.sessions.iter().collect(),
             acls: self.acls.snapshot(),
+            batch_records: limits.batch_records.max(1),
             started: false,
             frames: Vec::new(),
             path: String::new(),
@@ -188,7 +197,7 @@ impl DataTree {
         for cut in self.cuts.drain(..) {
             cut.state.lock().cancel(CutError::Replaced);
         }
-        self.nodes.release_retired();
+        self.nodes.release_retired(None);
     }
 
     /// Gives back what closed cuts held.
@@ -197,9 +206,12 @@ impl DataTree {
             return;
         }
         self.cuts.retain(|cut| !cut.closed.load(Ordering::Acquire));
-        if self.cuts.is_empty() {
-            self.nodes.release_retired();
-        }
+        self.nodes.release_retired(self.cuts.first().map(|cut| cut.number));
+    }
+
+    /// Number of the newest open cut.
+    pub(super) fn newest_cut(&self) -> Option<u64> {
+        self.cuts.last().map(|cut| cut.number)
     }
 
     /// Must be called before anything in the record of a znode changes, and before it is removed.
@@ -278,7 +290,7 @@ impl Cut {
     }
 
     /// Appends the next records (path, data, acl id, `StatPersisted`; parents first, the root as
-    /// `""`), at most 512 or about 1 MiB, taken under one read guard. False when all were written;
+    /// `""`), at most `batch_records` or about 1 MiB, taken under one read guard. False when all were written;
     /// the end mark `/` is the caller's. After an error the cut is of no more use.
     pub fn next_batch(&mut self, reader: &TreeReader, out: &mut Vec<u8>) -> Result<bool, CutError> {
         self.next_batch_of(&reader.read(), out)
@@ -299,7 +311,8 @@ impl Cut {
             self.visit(ROOT, tree, &mut state, out);
             records += 1;
         }
-        while records < BATCH_RECORDS && steps < BATCH_STEPS && out.len() < full {
+        let steps_max = self.batch_records.saturating_mul(BATCH_STEPS);
+        while records < self.batch_records && steps < steps_max && out.len() < full {
             steps += 1;
             let Some(frame) = self.frames.last_mut() else { return Ok(false) };
             match frame.next_child(tree, &state) {

@@ -126,7 +126,9 @@ pub struct DataTree {
     digest_log: VecDeque<ZxidDigest>,
     /// Of a fuzzy snapshot: no digest is compared before this zxid (`digestFromLoadedSnapshot`).
     pending_digest: Option<ZxidDigest>,
+    /// Open cuts, oldest first.
     cuts: Vec<Arc<cut::SharedCut>>,
+    cuts_opened: u64,
     scratch: Vec<u8>,
 }
 
@@ -172,6 +174,7 @@ impl DataTree {
             digest_log: VecDeque::new(),
             pending_digest: None,
             cuts: Vec::new(),
+            cuts_opened: 0,
             scratch: Vec::new(),
         }
     }

@@ -6,7 +6,9 @@
 //!
 //! Ids carry no generation. A stale id cannot be followed by accident: indexes are updated in the
 //! change that frees a slot, and slots freed while a cut is open are not used again before it is
-//! closed (`retire`), so an id means one znode for as long as anybody outside the tree holds it.
+//! closed (`retired`), so an id means one znode for as long as anybody outside the tree holds it.
+
+use std::collections::VecDeque;
 
 use jute::data::{Stat, StatPersisted};
 use triomphe::ThinArc;
@@ -146,8 +148,8 @@ pub(super) struct Nodes {
     rares: Pages<Rare>,
     free_slots: Vec<NodeId>,
     free_rares: Vec<u32>,
-    /// Freed while a cut is open; see the module page.
-    retired: Vec<NodeId>,
+    /// Freed while cuts were open, with the number of the newest of them; see the module page.
+    retired: VecDeque<(u64, NodeId)>,
     live: usize,
 }
 
@@ -160,7 +162,7 @@ impl Nodes {
             rares,
             free_slots: Vec::new(),
             free_rares: Vec::new(),
-            retired: Vec::new(),
+            retired: VecDeque::new(),
             live: 0,
         }
     }
@@ -225,20 +227,28 @@ impl Nodes {
         }
     }
 
-    /// Frees a znode; with `retire` its id is kept back until [`Nodes::release_retired`].
-    pub(super) fn free(&mut self, id: NodeId, retire: bool) {
+    /// Frees a znode. If cuts are open, up to number `newest_cut`, its id is kept back until
+    /// [`Nodes::release_retired`].
+    pub(super) fn free(&mut self, id: NodeId, newest_cut: Option<u64>) {
         let slot = std::mem::take(self.slots.get_mut(id));
         if slot.rare != 0 {
             *self.rares.get_mut(slot.rare) = Rare::default();
             self.free_rares.push(slot.rare);
         }
         self.live -= 1;
-        if retire { &mut self.retired } else { &mut self.free_slots }.push(id);
+        match newest_cut {
+            Some(cut) => self.retired.push_back((cut, id)),
+            None => self.free_slots.push(id),
+        }
     }
 
-    /// No cut is open any more.
-    pub(super) fn release_retired(&mut self) {
-        self.free_slots.append(&mut self.retired);
+    /// Cuts below number `oldest_cut` are closed; without one, all are.
+    pub(super) fn release_retired(&mut self, oldest_cut: Option<u64>) {
+        let oldest = oldest_cut.unwrap_or(u64::MAX);
+        while let Some((_, id)) = self.retired.front().copied().filter(|(cut, _)| *cut < oldest) {
+            self.retired.pop_front();
+            self.free_slots.push(id);
+        }
     }
 
     /// Bytes requested for pages.
@@ -418,11 +428,12 @@ mod tests {
         let a = nodes.allocate(blob("a"));
         let b = nodes.allocate(blob("b"));
         nodes.rare_mut(b).owner = 7;
-        nodes.free(a, true);
+        nodes.free(a, Some(3));
+        nodes.release_retired(Some(3));
         assert_eq!(nodes.allocate(blob("c")), 2);
-        nodes.release_retired();
+        nodes.release_retired(Some(4));
         assert_eq!(nodes.allocate(blob("d")), a);
-        nodes.free(b, false);
+        nodes.free(b, None);
         let again = nodes.allocate(blob("e"));
         assert_eq!((again, nodes.persisted(again).ephemeral_owner), (b, 0));
         assert_eq!(nodes.len(), 3);

@@ -3,6 +3,7 @@
 
 mod cuts;
 mod golden;
+mod loads;
 mod rules;
 mod twin;
 
