@@ -122,7 +122,10 @@ fn numbers_decode_as_in_java() {
 #[test]
 fn defaults() {
     let config = good("");
-    assert_eq!((config.tick_time, config.min_session_timeout, config.max_session_timeout), (3000, 6000, 60_000));
+    assert_eq!(
+        (config.tick_time, config.min_session_timeout, config.max_session_timeout),
+        (3000, 6000, 60_000)
+    );
     assert_eq!(config.data_dir, config.data_log_dir);
     assert_eq!((config.client_address, config.secure_client_address), (None, None));
     assert_eq!((config.max_client_cnxns, config.client_port_listen_backlog), (60, -1));
@@ -194,7 +197,10 @@ fn property_keys_take_effect() {
          jute.maxbuffer.extrasize=10\nclientTcpKeepAlive=true\n",
     );
     let storage = &config.storage;
-    assert_eq!((storage.snap_count, storage.snap_size_limit_kb, storage.pre_alloc_size_kb), (16, -1, 10));
+    assert_eq!(
+        (storage.snap_count, storage.snap_size_limit_kb, storage.pre_alloc_size_kb),
+        (16, -1, 10)
+    );
     assert_eq!((storage.txn_log_size_limit_kb, storage.commit_log_count), (5, 600));
     assert_eq!((storage.snapshot_size_factor, storage.force_sync), (0.5, false));
     assert_eq!((storage.fsync_warning_ms, storage.flush_delay_ms), (20, 30));
@@ -269,32 +275,112 @@ fn errors_name_file_line_key_value_and_what_is_allowed() {
         ("clientPort=65536", "clientPort=65536", "port out of range:65536", 2),
         ("clientPort=-1", "clientPort=-1", "port out of range:-1", 2),
         ("secureClientPort=70000", "secureClientPort=70000", "port out of range:70000", 2),
-        ("clientPortAddress=::1", "clientPortAddress=::1", "clientPortAddress is set but clientPort is not set", 2),
-        ("secureClientPortAddress=::1", "secureClientPortAddress=::1", "secureClientPortAddress is set but secureClientPort is not set", 2),
-        ("clientPort=1\nclientPortAddress=no.such.host.invalid", "clientPortAddress=no.such.host.invalid", "no.such.host.invalid", 2),
-        ("minSessionTimeout=9\nmaxSessionTimeout=8", "minSessionTimeout=9", "minSessionTimeout must not be larger than maxSessionTimeout", 2),
+        (
+            "clientPortAddress=::1",
+            "clientPortAddress=::1",
+            "clientPortAddress is set but clientPort is not set",
+            2,
+        ),
+        (
+            "secureClientPortAddress=::1",
+            "secureClientPortAddress=::1",
+            "secureClientPortAddress is set but secureClientPort is not set",
+            2,
+        ),
+        (
+            "clientPort=1\nclientPortAddress=no.such.host.invalid",
+            "clientPortAddress=no.such.host.invalid",
+            "no.such.host.invalid",
+            2,
+        ),
+        (
+            "minSessionTimeout=9\nmaxSessionTimeout=8",
+            "minSessionTimeout=9",
+            "minSessionTimeout must not be larger than maxSessionTimeout",
+            2,
+        ),
         ("electionAlg=1", "electionAlg=1", "Invalid electionAlg value. Only 3 is supported.", 2),
         ("peerType=boss", "peerType=boss", "Unrecognised peertype: boss", 2),
-        ("syncEnabled=yes", "syncEnabled=yes", "Invalid option yes for syncEnabled. Choose 'true' or 'false.'", 2),
+        (
+            "syncEnabled=yes",
+            "syncEnabled=yes",
+            "Invalid option yes for syncEnabled. Choose 'true' or 'false.'",
+            2,
+        ),
         ("reconfigEnabled=1", "reconfigEnabled=1", "Invalid option 1 for reconfigEnabled", 2),
-        ("metricsProvider.className=x.Y", "metricsProvider.className=x.Y", "metrics provider class was not found", 2),
+        (
+            "metricsProvider.className=x.Y",
+            "metricsProvider.className=x.Y",
+            "metrics provider class was not found",
+            2,
+        ),
         ("metricsProvider.httpPort=-2", "metricsProvider.httpPort=-2", "port out of range:-2", 2),
-        ("quorum.auth.serverRequireSasl=true", "quorum.auth.serverRequireSasl=true", "quorum.auth.enableSasl is disabled, so cannot enable quorum.auth.serverRequireSasl", 2),
-        ("quorum.auth.learnerRequireSasl=true", "quorum.auth.learnerRequireSasl=true", "quorum.auth.enableSasl is disabled, so cannot enable quorum.auth.learnerRequireSasl", 2),
-        ("quorum.auth.enableSasl=true\nquorum.auth.serverRequireSasl=true", "quorum.auth.serverRequireSasl=true", "quorum.auth.learnerRequireSasl is disabled", 2),
-        ("secureClientPort=0\nssl.authProvider=foo", "ssl.authProvider=foo", "No auth provider configured for the SSL authentication scheme 'foo'.", 2),
+        (
+            "quorum.auth.serverRequireSasl=true",
+            "quorum.auth.serverRequireSasl=true",
+            "quorum.auth.enableSasl is disabled, so cannot enable quorum.auth.serverRequireSasl",
+            2,
+        ),
+        (
+            "quorum.auth.learnerRequireSasl=true",
+            "quorum.auth.learnerRequireSasl=true",
+            "quorum.auth.enableSasl is disabled, so cannot enable quorum.auth.learnerRequireSasl",
+            2,
+        ),
+        (
+            "quorum.auth.enableSasl=true\nquorum.auth.serverRequireSasl=true",
+            "quorum.auth.serverRequireSasl=true",
+            "quorum.auth.learnerRequireSasl is disabled",
+            2,
+        ),
+        (
+            "secureClientPort=0\nssl.authProvider=foo",
+            "ssl.authProvider=foo",
+            "No auth provider configured for the SSL authentication scheme 'foo'.",
+            2,
+        ),
         ("jvm.pause.sleep.time.ms=x", "jvm.pause.sleep.time.ms=x", "For input string: \"x\"", 2),
         ("serverCnxnFactory=a.B", "serverCnxnFactory=a.B", "Couldn't instantiate a.B", 1),
-        ("nio.numSelectorThreads=0", "nio.numSelectorThreads=0", "numSelectorThreads must be at least 1", 1),
+        (
+            "nio.numSelectorThreads=0",
+            "nio.numSelectorThreads=0",
+            "numSelectorThreads must be at least 1",
+            1,
+        ),
         ("enforce.auth.enabled=true", "enforce.auth.enabled=true", "must be  configured.", 2),
-        ("enforce.auth.enabled=true\nenforce.auth.schemes=magic", "enforce.auth.schemes=magic", "Authentication scheme magic is not available.", 2),
-        ("DigestAuthenticationProvider.digestAlg=ROT13", "DigestAuthenticationProvider.digestAlg=ROT13", "ROT13", 1),
+        (
+            "enforce.auth.enabled=true\nenforce.auth.schemes=magic",
+            "enforce.auth.schemes=magic",
+            "Authentication scheme magic is not available.",
+            2,
+        ),
+        (
+            "DigestAuthenticationProvider.digestAlg=ROT13",
+            "DigestAuthenticationProvider.digestAlg=ROT13",
+            "ROT13",
+            1,
+        ),
         ("audit.enable=true\naudit.impl.class=a.B", "audit.impl.class=a.B", "a.B", 1),
-        ("ssl.context.supplier.class=a.B", "ssl.context.supplier.class=a.B", "cannot supply the TLS context", 1),
-        ("secureClientPort=0\nssl.keyStore.location=/k.txt", "ssl.keyStore.location=/k.txt", "Unable to auto-detect store file type from file name: /k.txt", 1),
+        (
+            "ssl.context.supplier.class=a.B",
+            "ssl.context.supplier.class=a.B",
+            "cannot supply the TLS context",
+            1,
+        ),
+        (
+            "secureClientPort=0\nssl.keyStore.location=/k.txt",
+            "ssl.keyStore.location=/k.txt",
+            "Unable to auto-detect store file type from file name: /k.txt",
+            1,
+        ),
         ("cnxTimeout=x", "cnxTimeout=x", "For input string: \"x\"", 1),
         ("server.x=h:1:2", "server.x=h:1:2", "For input string: \"x\"", 2),
-        ("server.1=h:1", "server.1=h:1", "does not have the form server_config or server_config;client_config", 2),
+        (
+            "server.1=h:1",
+            "server.1=h:1",
+            "does not have the form server_config or server_config;client_config",
+            2,
+        ),
     ] {
         let error = bad(text);
         let shown = error.to_string();
@@ -304,7 +390,11 @@ fn errors_name_file_line_key_value_and_what_is_allowed() {
         let line = text.split('\n').position(|line| line == key).unwrap() + 2;
         assert!(shown.contains(&format!("zoo.cfg:{line}: ")), "{text}: {shown}");
     }
-    assert!(bad("tickTime=x").to_string().ends_with("(allowed: a whole number, -2147483648 to 2147483647)"));
+    assert!(
+        bad("tickTime=x")
+            .to_string()
+            .ends_with("(allowed: a whole number, -2147483648 to 2147483647)")
+    );
 }
 
 #[test]
@@ -332,7 +422,8 @@ fn positional_arguments() {
     assert_eq!(config.client_address, Some("0.0.0.0:2181".parse().unwrap()));
     assert_eq!(config.data_dir, Path::new("/data"));
     assert_eq!(arguments(&["2181", "/data"]).unwrap().max_client_cnxns, 0);
-    for words in [&[][..], &["2181"], &["1", "/d", "2", "3", "4"], &["x", "/d"], &["1", "/d", "y"]] {
+    for words in [&[][..], &["2181"], &["1", "/d", "2", "3", "4"], &["x", "/d"], &["1", "/d", "y"]]
+    {
         let error = arguments(words).unwrap_err();
         assert_eq!((error.kind, error.exit_code()), (Kind::Arguments, 2), "{words:?}");
     }
@@ -382,7 +473,10 @@ fn every_name_without_effect_is_warned_about_once() {
     ] {
         let config = Dir::new().load(text, flags).unwrap();
         let warnings = warnings(&config);
-        assert!(warnings.len() == 1 && warnings[0].contains(warned), "{text} {flags}: {warnings:?}");
+        assert!(
+            warnings.len() == 1 && warnings[0].contains(warned),
+            "{text} {flags}: {warnings:?}"
+        );
     }
     let silent = "-Dfile.encoding=UTF-8 -Dzookeeper.client.secure=true -Dzookeeper.log.dir=/l";
     assert_eq!(warnings(&Dir::new().load("", silent).unwrap()), Vec::<&str>::new());
@@ -433,17 +527,24 @@ fn member_lines() {
         ("h:1:y", "Address unresolved: h:y"),
         ("h:1:2;z", "Address unresolved: 0.0.0.0:z"),
         ("h:1:70000", "port out of range:70000"),
-        ("h:1:1", "Client and election port must be different! Please update the configuration file on server.7"),
+        (
+            "h:1:1",
+            "Client and election port must be different! Please update the configuration file on server.7",
+        ),
         ("[::1:1:2", "[::1:1:2 starts with '[' but has no matching ']:'"),
         ("[::1]:", "[::1]: doesn't have a port after colon"),
         ("h:1:2:boss", "Unrecognised peertype: boss"),
-        ("a:1:2:observer|b:1:2:participant", "Multiple addresses should have similar roles: OBSERVER vs PARTICIPANT"),
+        (
+            "a:1:2:observer|b:1:2:participant",
+            "Multiple addresses should have similar roles: OBSERVER vs PARTICIPANT",
+        ),
     ] {
         let error = Member::parse(7, text, true).expect_err(text);
         assert!(error.text.contains(said), "{text}: {error}");
     }
     let error = Member::parse(7, "a:1:2|b:1:2", false).unwrap_err();
-    let said = "Multiple address feature is disabled, but multiple addresses were specified for sid 7";
+    let said =
+        "Multiple address feature is disabled, but multiple addresses were specified for sid 7";
     assert_eq!(error.text, said);
     let multi = "server.1=a:1:2|b:1:2\nmultiAddress.enabled=true";
     assert!(bad(multi).text.contains("Multiple address feature is disabled"));
@@ -472,14 +573,30 @@ fn ensembles() {
     for (text, said, code) in [
         (format!("{THREE}syncLimit=5"), "initLimit is not set", 2),
         (format!("{THREE}initLimit=5"), "syncLimit is not set", 2),
-        ("server.1=a:1:2:observer".into(), "Observers w/o participants is an invalid configuration", 2),
-        ("server.1=a:1:2\nserver.2=a:1:2:observer".into(), "Observers w/o quorum is an invalid configuration", 2),
-        ("standaloneEnabled=false".into(), "standaloneEnabled = false then number of participants should be >0", 2),
+        (
+            "server.1=a:1:2:observer".into(),
+            "Observers w/o participants is an invalid configuration",
+            2,
+        ),
+        (
+            "server.1=a:1:2\nserver.2=a:1:2:observer".into(),
+            "Observers w/o quorum is an invalid configuration",
+            2,
+        ),
+        (
+            "standaloneEnabled=false".into(),
+            "standaloneEnabled = false then number of participants should be >0",
+            2,
+        ),
         (format!("{limits}server.2=a:1:2\nserver.3=a:1:2"), "My id 1 not in the peer list", 1),
         (format!("{THREE}{limits}group.1=1:2"), "Server 3is not in a group", 2),
         (format!("{THREE}{limits}group.1=1:2:3\ngroup.2=3"), "Server 3is in multiple groups", 2),
         (format!("{THREE}{limits}weight.x=3\ngroup.1=1:2:3"), "For input string: \"x\"", 2),
-        ("clientPort=2181\nserver.1=a:1:2;2182".into(), "client address for this server (id = 1) in static config file", 2),
+        (
+            "clientPort=2181\nserver.1=a:1:2;2182".into(),
+            "client address for this server (id = 1) in static config file",
+            2,
+        ),
     ] {
         let error = dir.load(&text, "").map(|_| ()).expect_err(&text);
         assert!(error.to_string().contains(said), "{text}: {error}");
@@ -499,7 +616,10 @@ fn ensembles() {
     for (text, warned) in [
         (format!("{limits}server.1=a:1:2\nserver.2=b:1:2"), "No server failure will be tolerated"),
         (format!("{THREE}{limits}server.4=d:1:2"), "Non-optimal configuration"),
-        (format!("{THREE}{limits}peerType=observer"), "Peer type from servers list (PARTICIPANT) doesn't match peerType (OBSERVER)"),
+        (
+            format!("{THREE}{limits}peerType=observer"),
+            "Peer type from servers list (PARTICIPANT) doesn't match peerType (OBSERVER)",
+        ),
     ] {
         let config = dir.load(&text, "").unwrap();
         assert!(warnings(&config).iter().any(|w| w.contains(warned)), "{text}");
@@ -512,7 +632,8 @@ fn ensembles() {
 fn the_official_images_single_server() {
     let dir = Dir::new();
     dir.write("myid", "1\n");
-    let text = "server.1=localhost:2888:3888;2181\nstandaloneEnabled=true\ninitLimit=5\nsyncLimit=2";
+    let text =
+        "server.1=localhost:2888:3888;2181\nstandaloneEnabled=true\ninitLimit=5\nsyncLimit=2";
     let config = dir.load(text, "").unwrap();
     assert!(!config.is_distributed());
     assert_eq!(config.client_address, Some("0.0.0.0:2181".parse::<SocketAddr>().unwrap()));
