@@ -98,6 +98,15 @@ impl Table {
         expired
     }
 
+    /// Sessions that [`Table::expired`] would name, looked at only.
+    pub(super) fn due(&self, now: Mono) -> impl Iterator<Item = SessionId> + '_ {
+        self.queue
+            .buckets()
+            .take_while(move |(time, _)| *time <= now)
+            .flat_map(|(_, ids)| ids)
+            .copied()
+    }
+
     pub(super) fn next_expiry(&self) -> Option<Mono> {
         self.queue.next_expiry()
     }

@@ -178,6 +178,13 @@ impl Tracker {
         expired
     }
 
+    /// Sessions whose time has come, looked at only: the caller may still know of a later sign of
+    /// life and [`Tracker::touch`] them with its time.
+    pub fn due(&self, now: Mono) -> Vec<SessionId> {
+        let local = self.local.iter().flat_map(|local| local.due(now));
+        self.global.due(now).chain(local).collect()
+    }
+
     /// When [`Tracker::expired`] should be asked next.
     pub fn next_expiry(&self) -> Option<Mono> {
         let local = self.local.as_ref().and_then(Table::next_expiry);
