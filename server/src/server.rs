@@ -1,14 +1,34 @@
 //! The composition root: opens, restores, starts and stops everything in order, and gives each
 //! part its `Options`. A library call, so that tests run servers in-process on port 0.
 
+use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
+use parking_lot::Mutex;
 use thiserror::Error;
+use tracing::{info, warn};
 
+use crate::acl::{self, Schemes};
+use crate::apply::{self, Applier};
+use crate::metrics::Metrics;
 use crate::net::fourlw::Responder;
 use crate::net::view::ServerView;
-use crate::{net, pipeline, replica};
+use crate::net::{self, Net, clock};
+use crate::outbox::{Admission, Counters, Registry, Role, WakeList};
+use crate::pipeline::{self, Outcome, Pipeline};
+use crate::prep;
+use crate::replica::{self, Replica};
+use crate::storage::{self, DataDirs, Disk, StorageError, TxnLogWriter};
+use crate::tree::TreeOptions;
+use crate::tree::cell::cell;
+use crate::watch::{self, WatchTable};
+
+mod view;
+
+pub use pipeline::Exit;
 
 /// Everything a standalone server needs.
 pub struct Options {
@@ -18,38 +38,79 @@ pub struct Options {
     pub replica: replica::Options,
     /// Loops.
     pub pipeline: pipeline::Options,
+    /// Files.
+    pub storage: storage::Options,
+    /// The tree.
+    pub tree: TreeOptions,
+    /// Writes.
+    pub prep: prep::Options,
+    /// Schemes and checks.
+    pub acl: acl::Options,
+    /// Watches.
+    pub watch: watch::Options,
+    /// `dataDir`.
+    pub data_dir: PathBuf,
+    /// `dataLogDir`; `None` for the same as `dataDir`.
+    pub data_log_dir: Option<PathBuf>,
+    /// The file system.
+    pub disk: Arc<dyn Disk>,
     /// Answers four-letter words.
     pub fourlw: Arc<dyn Responder>,
+    /// Where everything is counted.
+    pub metrics: Arc<Metrics>,
+    /// For random drops of handshakes.
+    pub seed: u64,
+}
+
+impl Options {
+    /// Java's defaults on a data directory, listening on `addresses`.
+    pub fn new(data_dir: PathBuf, addresses: Vec<SocketAddr>) -> Self {
+        Self {
+            net: net::Options { addresses, ..net::Options::default() },
+            replica: replica::Options::default(),
+            pipeline: pipeline::Options::default(),
+            storage: storage::Options::default(),
+            tree: TreeOptions::default(),
+            prep: prep::Options::default(),
+            acl: acl::Options {
+                digest: Some(acl::DigestProvider::default()),
+                ..acl::Options::default()
+            },
+            watch: watch::Options::default(),
+            data_dir,
+            data_log_dir: None,
+            disk: Arc::new(storage::RealDisk),
+            fourlw: Arc::new(net::fourlw::NoWords),
+            metrics: Arc::new(Metrics::new(false)),
+            seed: 0,
+        }
+    }
 }
 
 /// Why a server did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// A listener could not be bound.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The address asked for.
-        address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] net::ListenError),
+    /// The data directories cannot be used or are damaged.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// An enforced scheme has no provider.
+    #[error("authentication scheme {0} is enforced, but no provider for it is configured")]
+    Scheme(String),
+    /// The system refused threads or descriptors.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
 }
 
-/// How a server ended: Java's `ExitCode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// Asked to stop, everything written.
-    Finished,
-    /// The log or a snapshot could not be written (10).
-    StorageFailed,
-}
-
-impl Exit {
-    /// The process exit code.
-    pub fn code(self) -> i32 {
+impl StartError {
+    /// The process exit code (Java's `ExitCode`).
+    pub fn exit_code(&self) -> i32 {
         match self {
-            Exit::Finished => 0,
-            Exit::StorageFailed => 10,
+            StartError::Storage(error) => error.exit_code(),
+            StartError::Scheme(_) => 2,
+            StartError::Listen(_) | StartError::System(_) => 1,
         }
     }
 }
@@ -60,14 +121,138 @@ pub struct Server;
 /// A running server. Dropping it does not stop it.
 pub struct Handle {
     view: Arc<dyn ServerView>,
+    role: Arc<Role>,
+    net: Mutex<Option<net::Running>>,
+    pipeline: Arc<Pipeline>,
+    outcome: Arc<Outcome>,
+    /// The data directories stay locked as long as the server may write.
+    _dirs: Arc<DataDirs>,
 }
 
 impl Server {
     /// Restores the data directory, starts every thread and listens. Returns when clients are
     /// served.
-    pub fn start(_options: Options) -> Result<Handle, StartError> {
-        unimplemented!("published ahead of its body")
+    pub fn start(options: Options) -> Result<Handle, StartError> {
+        let begun = Instant::now();
+        let Options { storage: files, metrics, .. } = options;
+        let schemes = Arc::new(Schemes::new(options.acl).map_err(StartError::Scheme)?);
+        let log_dir = options.data_log_dir.as_deref();
+        let dirs = DataDirs::open(options.disk, &options.data_dir, log_dir, &files)?;
+        let dirs = Arc::new(dirs);
+        let (frame_max, field_max) = (options.net.frame_max, options.net.field_max);
+        let outbox_max_bytes = options.net.outbox_max_bytes.max(2 * frame_max);
+        let net = Net::bind(options.net)?;
+
+        let restored = restore(&dirs, &files, options.tree, &metrics)?;
+        let storage::Restored { tree, last, replayed, .. } = restored.state;
+        // As Java, so that the next start need not replay; but in the background.
+        let snapshot_now = replayed > 0 || restored.orphans > 0;
+        let replica =
+            Replica::solo(options.replica, options.prep, schemes.clone(), &tree, clock::now());
+        let log = TxnLogWriter::new(dirs.clone(), &files, last);
+        let (writer, reader) = cell(tree);
+
+        let watches = Arc::new(WatchTable::new(options.watch));
+        let registry = Arc::new(Registry::default());
+        let admission = Arc::new(Admission::default());
+        let role = Arc::new(Role::default());
+        let outcome = Arc::new(Outcome::default());
+        let apply_counters = Arc::new(Counters::default());
+        let applier = Applier::new(
+            writer,
+            apply::Parts {
+                watches: watches.clone(),
+                schemes: schemes.clone(),
+                registry: registry.clone(),
+                admission: admission.clone(),
+                role: role.clone(),
+                wakes: WakeList::new(net.bells()),
+                counters: apply_counters.clone(),
+                field_max,
+                outbox_max_bytes,
+            },
+        );
+        let pipeline = Arc::new(Pipeline::start(pipeline::Parts {
+            options: options.pipeline,
+            replica,
+            applier,
+            log,
+            durable: last,
+            dirs: dirs.clone(),
+            snapshot: files.snapshot,
+            registry: registry.clone(),
+            metrics,
+            outcome: outcome.clone(),
+            snapshot_now,
+        })?);
+        let mut counters = net.counters();
+        counters.push(apply_counters);
+        let view = Arc::new(view::View {
+            tree: reader.clone(),
+            watches: watches.clone(),
+            registry: registry.clone(),
+            admission: admission.clone(),
+            role: role.clone(),
+            pipeline: pipeline.clone(),
+            dirs: dirs.clone(),
+            counters,
+            auth_failed: net.auth_failures(),
+            addresses: net.addresses().to_vec(),
+            begun,
+        });
+        role.open(false, false);
+        let net = net.serve(net::Parts {
+            tree: reader,
+            watches,
+            schemes,
+            registry,
+            admission,
+            role: role.clone(),
+            upstream: pipeline.upstream(),
+            responder: options.fourlw,
+            view: view.clone(),
+            seed: options.seed,
+        })?;
+        info!(ms = begun.elapsed().as_millis(), "server started");
+        let net = Mutex::new(Some(net));
+        Ok(Handle { view, role, net, pipeline, outcome, _dirs: dirs })
     }
+}
+
+struct RestoredState {
+    state: storage::Restored,
+    orphans: usize,
+}
+
+/// Restores the newest state and drops the ephemerals nobody owns any more.
+fn restore(
+    dirs: &Arc<DataDirs>,
+    files: &storage::Options,
+    options: TreeOptions,
+    metrics: &Metrics,
+) -> Result<RestoredState, StorageError> {
+    let begun = Instant::now();
+    let mut state = storage::restore(dirs, files, options)?;
+    for refused in &state.refused {
+        warn!(%refused, "a snapshot cannot be used");
+    }
+    if state.torn_bytes > 0 {
+        warn!(bytes = state.torn_bytes, "ignored an unfinished write at the end of the log");
+    }
+    metrics.digest_mismatches_count.add(state.digest_mismatches as i64);
+    let orphans = storage::drop_orphans(&mut state.tree);
+    let ms = begun.elapsed().as_millis() as i64;
+    metrics.dbinittime.add(ms);
+    info!(
+        zxid = %state.tree.last_zxid(),
+        znodes = state.tree.node_count(),
+        sessions = state.tree.sessions().len(),
+        replayed = state.replayed,
+        orphans,
+        ms,
+        "database restored"
+    );
+    Ok(RestoredState { state, orphans })
 }
 
 impl Handle {
@@ -81,13 +266,20 @@ impl Handle {
         self.view.clone()
     }
 
-    /// Stops accepting, drains the log, syncs, closes. Blocks until done.
+    /// Stops accepting, drains the log, syncs, closes. Blocks until done; calling it again is
+    /// harmless.
     pub fn stop(&self) -> Exit {
-        unimplemented!("published ahead of its body")
+        let Some(net) = self.net.lock().take() else { return self.outcome.wait() };
+        self.role.close();
+        net.quiesce();
+        self.pipeline.stop();
+        net.stop();
+        self.outcome.set(Exit::Finished);
+        self.outcome.wait()
     }
 
     /// Blocks until the server ends by itself (a storage failure) or by [`Handle::stop`].
     pub fn wait(&self) -> Exit {
-        unimplemented!("published ahead of its body")
+        self.outcome.wait()
     }
 }

@@ -1,1 +1,345 @@
-//! Applies committed transactions: tree writes, watch events, replies, parked reads.
+//! Applies what is committed: tree, watches, replies, and the reads parked behind a write.
+//!
+//! ```text
+//!  commits ──► tree.apply ──► watch.trigger ──► events ──┐
+//!                  │                                     ├──► outboxes ──► bells, after the guard
+//!                  └──► reply ──► parked reads ──────────┘
+//! ```
+//!
+//! Owns the only [`TreeWriter`]. Works in sections: at most [`SECTION_COMMITS`] commits or
+//! [`SECTION_TIME`] under one write guard, then every touched connection's thread is woken once.
+//! It waits for no client, disk or network (`APPLY-NEVER-WAITS`).
+//!
+//! Must not know: where commits come from, sockets, files.
+//!
+//! Start reading at [`Applier::run`].
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jute::proto::{RequestHeader, op};
+use jute::{Decode, Encode, Reader};
+use parking_lot::RwLockReadGuard;
+use tracing::debug;
+
+use crate::acl::Schemes;
+use crate::base::{ErrorCode, Mono, SessionId, Zxid};
+use crate::outbox::{
+    Admission, Attached, Counters, Fate, Handshake, Origin, Outbox, Parked, Registry, Role, State,
+    Tally, WakeList, append_connect_response,
+};
+use crate::read::{self, ReadContext, ReadRequest, reply};
+use crate::replica::Commit;
+use crate::tree::cell::{TreeReader, TreeWriter};
+use crate::tree::cut::{Cut, CutError, CutLimits};
+use crate::tree::{Change, ChangeKind, DataTree};
+use crate::watch::{Fired, Trigger, WatchTable};
+
+/// Commits applied under one write guard.
+pub const SECTION_COMMITS: usize = 64;
+
+/// Time spent under one write guard before readers get their turn.
+pub const SECTION_TIME: Duration = Duration::from_micros(200);
+
+/// Commits between two looks at the clock.
+const CLOCK_EVERY: usize = 8;
+
+/// What an applier shares with the rest of the server.
+pub struct Parts {
+    /// The watch tables.
+    pub watches: Arc<WatchTable>,
+    /// Permissions, for the delivery of events and parked reads.
+    pub schemes: Arc<Schemes>,
+    /// All connections.
+    pub registry: Arc<Registry>,
+    /// What is in flight.
+    pub admission: Arc<Admission>,
+    /// Read-only or not, for connect responses.
+    pub role: Arc<Role>,
+    /// Wakes I/O threads.
+    pub wakes: WakeList,
+    /// Counters of the apply thread.
+    pub counters: Arc<Counters>,
+    /// Largest string or buffer inside a parked request, bytes.
+    pub field_max: usize,
+    /// Unsent bytes above which a connection is closed.
+    pub outbox_max_bytes: usize,
+}
+
+/// Applies commits.
+pub struct Applier {
+    tree: TreeWriter,
+    desk: Desk,
+}
+
+struct Desk {
+    parts: Parts,
+    now: Mono,
+    tally: Tally,
+    /// Requests answered and large-request bytes freed in this section.
+    answered: usize,
+    large_bytes: usize,
+    /// Encoding of the event being delivered.
+    event: Vec<u8>,
+}
+
+impl Applier {
+    /// Takes over the tree.
+    pub fn new(tree: TreeWriter, parts: Parts) -> Self {
+        let desk = Desk {
+            parts,
+            now: Mono(0),
+            tally: Tally::default(),
+            answered: 0,
+            large_bytes: 0,
+            event: Vec::new(),
+        };
+        Self { tree, desk }
+    }
+
+    /// Read access.
+    pub fn read(&self) -> RwLockReadGuard<'_, DataTree> {
+        self.tree.read()
+    }
+
+    /// Another reader.
+    pub fn reader(&self) -> TreeReader {
+        self.tree.reader()
+    }
+
+    /// Opens a cut between two sections.
+    pub fn open_cut(&mut self, limits: CutLimits) -> Result<Cut, CutError> {
+        self.tree.write().open_cut(limits)
+    }
+
+    /// Applies all commits, in order, and leaves `commits` empty. Returns the tree's last zxid.
+    pub fn run(&mut self, now: Mono, commits: &mut VecDeque<Commit<Origin>>) -> Zxid {
+        self.desk.now = now;
+        let mut last = Zxid::ZERO;
+        while !commits.is_empty() {
+            let mut tree = self.tree.write();
+            let begun = Instant::now();
+            for done in 1..=SECTION_COMMITS {
+                let Some(commit) = commits.pop_front() else { break };
+                self.desk.commit(&mut tree, commit);
+                if done % CLOCK_EVERY == 0 && begun.elapsed() > SECTION_TIME {
+                    break;
+                }
+            }
+            last = tree.last_zxid();
+            drop(tree);
+            self.desk.end_section();
+        }
+        last
+    }
+}
+
+impl Desk {
+    fn commit(&mut self, tree: &mut DataTree, commit: Commit<Origin>) {
+        match commit {
+            Commit::Txn { proposal, origin } => {
+                let before = tree.last_zxid();
+                assert!(proposal.zxid() > before, "ZXID-ORDER: {} after {before}", proposal.zxid());
+                let applied = tree.apply(&proposal, &mut |change| self.changed(change));
+                if proposal.header.kind == op::CLOSE_SESSION {
+                    self.close_session(SessionId(proposal.header.client_id), origin.as_ref());
+                }
+                let Some(origin) = origin else { return };
+                match origin.handshake {
+                    Some(handshake) => {
+                        let session = SessionId(proposal.header.client_id);
+                        self.greet(tree, &origin, handshake, Some(session));
+                    }
+                    None => self.answer(tree, &origin, |kind, xid, _, out| {
+                        reply::write(kind, xid, &applied, out)
+                    }),
+                }
+            }
+            Commit::Refused { origin, code } => self.answer(tree, &origin, |_, xid, zxid, out| {
+                if code == ErrorCode::SessionMoved {
+                    return reply::After::Close;
+                }
+                reply::error(xid, zxid, code, out);
+                reply::After::Keep
+            }),
+            Commit::Synced { origin } => self.answer(tree, &origin, |_, xid, zxid, out| {
+                reply::frame(xid, zxid, 0, out, |out| origin.path.as_deref().encode(out));
+                reply::After::Keep
+            }),
+            Commit::Renewed { origin, session } => {
+                let Some(handshake) = origin.handshake else {
+                    unreachable!("only handshakes are renewals")
+                };
+                self.greet(tree, &origin, handshake, session);
+            }
+        }
+    }
+
+    /// Events of one change, into the outboxes of its watchers (`WATCH-BEFORE-DATA`).
+    fn changed(&mut self, change: Change<'_>) {
+        let what = match change.kind {
+            ChangeKind::Created => Trigger::Created,
+            ChangeKind::Deleted => Trigger::Deleted,
+            ChangeKind::DataChanged => Trigger::DataChanged,
+        };
+        let watches = self.parts.watches.clone();
+        watches.trigger(what, change.path, &mut |fired| self.fire(change, fired));
+    }
+
+    fn fire(&mut self, change: Change<'_>, fired: Fired<'_>) {
+        let Self { parts, event, tally, .. } = self;
+        event.clear();
+        reply::event(fired.event, fired.path, change.zxid, event);
+        let acl = if fired.event.is_about_parent() { change.parent_acl } else { change.acl };
+        let connections = parts.registry.connections();
+        for watcher in fired.watchers {
+            let Some(outbox) = connections.get(*watcher) else { continue };
+            let mut state = outbox.lock();
+            if !state.is_open()
+                || !parts.schemes.allows(acl, jute::data::PERM_READ, &state.identities)
+            {
+                continue;
+            }
+            state.out.extend_from_slice(event);
+            state.stats.sent += 1;
+            tally.sent += 1;
+            if state.unsent_bytes() > parts.outbox_max_bytes {
+                debug!(remote = %outbox.remote, "closing a connection that does not read");
+                state.close(Fate::CloseNow);
+            }
+            parts.wakes.touch(outbox.place, &mut state);
+        }
+    }
+
+    /// The session is gone: its connection goes too, without a word unless it asked.
+    fn close_session(&mut self, session: SessionId, origin: Option<&Origin>) {
+        let Some(holder) = self.parts.registry.take_session(session) else { return };
+        if origin.is_some_and(|origin| Arc::ptr_eq(&origin.outbox, &holder)) {
+            return;
+        }
+        let mut state = holder.lock();
+        state.close(Fate::CloseNow);
+        self.parts.wakes.touch(holder.place, &mut state);
+    }
+
+    /// Answers a handshake: `session` is `None` if there is none to come back to.
+    fn greet(
+        &mut self,
+        tree: &DataTree,
+        origin: &Origin,
+        handshake: Handshake,
+        session: Option<SessionId>,
+    ) {
+        let outbox = &origin.outbox;
+        let mut state = outbox.lock();
+        if !state.is_open() {
+            return;
+        }
+        self.unpark(&mut state, origin);
+        let granted = session.map(|session| (session, handshake.timeout_ms));
+        let before = state.out.len();
+        let read_only = self.parts.role.is_read_only();
+        append_connect_response(&mut state.out, granted, handshake.with_read_only, read_only);
+        self.count(&mut state, origin, tree.last_zxid(), before);
+        self.parts.wakes.touch(outbox.place, &mut state);
+        let Some((session, timeout_ms)) = granted else {
+            state.close(Fate::CloseAfterFlush);
+            return;
+        };
+        state.attached = Some(Attached { session, timeout_ms });
+        let former = self.parts.registry.attach(session, outbox);
+        drop(state);
+        if let Some(former) = former.filter(|former| !Arc::ptr_eq(former, outbox)) {
+            let mut state = former.lock();
+            state.close(Fate::CloseNow);
+            self.parts.wakes.touch(former.place, &mut state);
+        }
+    }
+
+    /// Answers a request that went through the pipeline, then the reads parked behind it.
+    fn answer(
+        &mut self,
+        tree: &DataTree,
+        origin: &Origin,
+        write: impl FnOnce(i32, i32, Zxid, &mut Vec<u8>) -> reply::After,
+    ) {
+        let outbox = &origin.outbox;
+        let mut state = outbox.lock();
+        if !state.is_open() {
+            return;
+        }
+        self.unpark(&mut state, origin);
+        let before = state.out.len();
+        let after = write(origin.op, origin.xid, tree.last_zxid(), &mut state.out);
+        self.count(&mut state, origin, tree.last_zxid(), before);
+        if after == reply::After::Close {
+            state.close(Fate::CloseAfterFlush);
+        } else {
+            self.parked_reads(tree, outbox, &mut state);
+        }
+        self.parts.wakes.touch(outbox.place, &mut state);
+    }
+
+    /// Takes the request off the front of the parked ones (`SESSION-FIFO`).
+    fn unpark(&mut self, state: &mut State, origin: &Origin) {
+        match state.parked.pop_front() {
+            Some(Parked::Write { xid, op, large_bytes, .. })
+                if xid == origin.xid && op == origin.op =>
+            {
+                self.answered += 1;
+                self.large_bytes += large_bytes as usize;
+            }
+            other => panic!("SESSION-FIFO: {origin:?} is answered, {other:?} is due"),
+        }
+    }
+
+    fn count(&mut self, state: &mut State, origin: &Origin, zxid: Zxid, before: usize) {
+        state.stats.answer(origin.xid, origin.op, zxid, origin.received, self.now);
+        self.tally.answer(self.now.since(origin.received), state.out.len() - before);
+    }
+
+    /// Answers what waits up to the session's next write.
+    fn parked_reads(&mut self, tree: &DataTree, outbox: &Outbox, state: &mut State) {
+        let session = state.attached.map_or(SessionId(0), |attached| attached.session);
+        while let Some(next) = state.parked.front() {
+            if matches!(next, Parked::Write { .. }) {
+                return;
+            }
+            let before = state.out.len();
+            let (xid, op, received) = match state.parked.pop_front() {
+                Some(Parked::Read { frame, identities, received }) => {
+                    let mut input = Reader::new(&frame);
+                    let header = RequestHeader::decode(&mut input)
+                        .expect("the header was decoded before the request was parked");
+                    let field_max = self.parts.field_max;
+                    let request = ReadRequest::decode(header.kind, &frame[8..], field_max);
+                    let context = ReadContext {
+                        session,
+                        identities: &identities,
+                        schemes: &self.parts.schemes,
+                        watcher: outbox.watcher,
+                    };
+                    let watches = &self.parts.watches;
+                    read::execute(tree, watches, &context, header.xid, &request, &mut state.out);
+                    (header.xid, header.kind, received)
+                }
+                Some(Parked::Answer { xid, op, err, received }) => {
+                    reply::error(xid, tree.last_zxid(), err, &mut state.out);
+                    (xid, op, received)
+                }
+                Some(Parked::Write { .. }) | None => unreachable!("looked at above"),
+            };
+            self.answered += 1;
+            state.stats.answer(xid, op, tree.last_zxid(), received, self.now);
+            self.tally.answer(self.now.since(received), state.out.len() - before);
+        }
+    }
+
+    fn end_section(&mut self) {
+        self.parts.admission.give_back(std::mem::take(&mut self.answered));
+        self.parts.admission.give_back_large(std::mem::take(&mut self.large_bytes));
+        self.parts.wakes.ring();
+        self.parts.counters.add(&std::mem::take(&mut self.tally));
+    }
+}

@@ -31,6 +31,3 @@ pub use settings::*;
 pub use table::{PropertyTable, Source};
 pub use tls::{ClientAuth, Secret, StoreSettings, StoreType, TlsSettings};
 pub use types::*;
-
-#[cfg(test)]
-mod tests;

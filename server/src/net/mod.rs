@@ -1,7 +1,268 @@
 //! Client connections: listeners, handshake, framing, admission, four-letter words.
+//!
+//! ```text
+//!  listener ──► station (I/O thread) ──► conn ──► handshake ─► request ──► Upstream (pipeline)
+//!                    ▲                     ▲                      │
+//!                    └── bell ── outbox ◄──┴── replies of reads ──┘
+//! ```
+//!
+//! A few I/O threads, each with its own epoll loop; a connection stays on the thread that got it.
+//! Reads are answered on that thread and leave with one system call per burst; writes are handed to
+//! the pipeline once per turn of the loop.
+//!
+//! Owns: sockets, parsers, limits on connections and frames. Must not know: how writes become
+//! durable, roles beyond [`crate::outbox::Role`], settings files.
+//!
+//! Start reading at [`Net`], then `station`, `conn`, `request`.
 
+pub mod clock;
+mod conn;
 pub mod fourlw;
+mod handshake;
+mod limits;
 mod options;
+mod request;
+mod station;
 pub mod view;
+mod words;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{Builder, JoinHandle};
+
+use mio::net::{TcpListener, TcpStream};
+use parking_lot::Mutex;
+use socket2::{Domain, SockRef, Socket, Type};
+use tracing::{debug, info};
+
+use self::fourlw::Responder;
+use self::limits::{HandshakeThrottle, Limits};
+use self::station::{Inbox, Mail, Station};
+use self::view::ServerView;
+use self::words::WordDesk;
+use crate::acl::Schemes;
+use crate::base::{Mono, SessionId};
+use crate::outbox::{Admission, Bell, Counters, Origin, Registry, Role};
+use crate::replica::Request;
+use crate::tree::cell::TreeReader;
+use crate::watch::WatchTable;
 
 pub use options::{ConnectionThrottle, Options, RequestThrottle};
+
+/// Java's default for `clientPortListenBacklog`.
+const BACKLOG: i32 = 50;
+
+/// Stack of an I/O thread: parsers do not recurse.
+const STACK_BYTES: usize = 512 * 1024;
+
+/// Where requests of the pipeline go.
+pub trait Upstream: Send + Sync {
+    /// Takes a batch, in the order of arrival; `requests` is left empty with its capacity.
+    fn submit(&self, requests: &mut Vec<Request<Origin>>);
+    /// A connection ended; the session was last heard of at `at`.
+    fn heard(&self, session: SessionId, at: Mono, timeout_ms: i32);
+}
+
+/// What connections share with the rest of the server.
+pub struct Parts {
+    /// The tree, to read.
+    pub tree: TreeReader,
+    /// The watch tables.
+    pub watches: Arc<WatchTable>,
+    /// Authentication and permissions.
+    pub schemes: Arc<Schemes>,
+    /// All connections.
+    pub registry: Arc<Registry>,
+    /// What is in flight.
+    pub admission: Arc<Admission>,
+    /// Serving or not.
+    pub role: Arc<Role>,
+    /// The pipeline.
+    pub upstream: Arc<dyn Upstream>,
+    /// Answers four-letter words.
+    pub responder: Arc<dyn Responder>,
+    /// What they are about.
+    pub view: Arc<dyn ServerView>,
+    /// For random drops of handshakes.
+    pub seed: u64,
+}
+
+/// What the I/O threads share.
+struct Shared {
+    options: Options,
+    tree: TreeReader,
+    watches: Arc<WatchTable>,
+    schemes: Arc<Schemes>,
+    registry: Arc<Registry>,
+    admission: Arc<Admission>,
+    role: Arc<Role>,
+    upstream: Arc<dyn Upstream>,
+    responder: Arc<dyn Responder>,
+    words: WordDesk,
+    limits: Limits,
+    handshakes: Mutex<HandshakeThrottle>,
+    auth_failed: Arc<AtomicU64>,
+}
+
+impl Shared {
+    fn note_auth_failure(&self) {
+        self.auth_failed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A four-letter word that came in.
+struct Word {
+    word: [u8; 4],
+    rest: Vec<u8>,
+    place: crate::outbox::Place,
+}
+
+/// Bound listeners and I/O threads that do not run yet.
+pub struct Net {
+    options: Options,
+    addresses: Vec<SocketAddr>,
+    listeners: Vec<TcpListener>,
+    stations: Vec<Station>,
+    auth_failed: Arc<AtomicU64>,
+}
+
+/// Running I/O threads.
+pub struct Running {
+    inboxes: Vec<Arc<Inbox>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Why listening failed: the address and the reason.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}")]
+pub struct ListenError {
+    /// The address asked for.
+    pub address: SocketAddr,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl Net {
+    /// Binds every address. Nothing is accepted before [`Net::serve`].
+    pub fn bind(options: Options) -> Result<Self, ListenError> {
+        let mut listeners = Vec::new();
+        let mut addresses = Vec::new();
+        for address in &options.addresses {
+            let failed = |source| ListenError { address: *address, source };
+            let listener = listen(*address, options.backlog).map_err(failed)?;
+            addresses.push(listener.local_addr().map_err(failed)?);
+            listeners.push(listener);
+        }
+        let cores = || std::thread::available_parallelism().map_or(2, usize::from);
+        let threads = if options.io_threads > 0 { options.io_threads } else { cores() };
+        let stations = (0..threads.min(usize::from(u16::MAX)) as u16)
+            .map(Station::new)
+            .collect::<io::Result<Vec<_>>>()
+            .map_err(|source| ListenError {
+                address: options.addresses.first().copied().unwrap_or(([0, 0, 0, 0], 0).into()),
+                source,
+            })?;
+        Ok(Self { options, addresses, listeners, stations, auth_failed: Arc::default() })
+    }
+
+    /// The bound addresses with their real ports.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The door bells of the I/O threads, in their order.
+    pub fn bells(&self) -> Vec<Arc<dyn Bell>> {
+        self.stations.iter().map(|station| station.inbox() as Arc<dyn Bell>).collect()
+    }
+
+    /// The counters of the I/O threads.
+    pub fn counters(&self) -> Vec<Arc<Counters>> {
+        self.stations.iter().map(Station::counters).collect()
+    }
+
+    /// Failed authentications so far.
+    pub fn auth_failures(&self) -> Arc<AtomicU64> {
+        self.auth_failed.clone()
+    }
+
+    /// Starts the I/O threads.
+    pub fn serve(self, parts: Parts) -> io::Result<Running> {
+        let Self { options, addresses, listeners, mut stations, auth_failed } = self;
+        let inboxes: Vec<_> = stations.iter().map(Station::inbox).collect();
+        if let Some(first) = stations.first_mut() {
+            first.listen(listeners, inboxes.clone())?;
+        }
+        let throttle =
+            HandshakeThrottle::new(options.connection_throttle.clone(), clock::mono(), parts.seed);
+        let words = WordDesk::new(parts.responder.clone(), parts.view, inboxes.clone());
+        let shared = Arc::new(Shared {
+            options,
+            tree: parts.tree,
+            watches: parts.watches,
+            schemes: parts.schemes,
+            registry: parts.registry,
+            admission: parts.admission,
+            role: parts.role,
+            upstream: parts.upstream,
+            responder: parts.responder,
+            words,
+            limits: Limits::default(),
+            handshakes: Mutex::new(throttle),
+            auth_failed,
+        });
+        let mut threads = Vec::new();
+        for (index, station) in stations.into_iter().enumerate() {
+            let shared = shared.clone();
+            let builder = Builder::new().name(format!("io-{index}")).stack_size(STACK_BYTES);
+            threads.push(builder.spawn(move || station.run(&shared))?);
+        }
+        for address in addresses {
+            info!(%address, "serving clients");
+        }
+        Ok(Running { inboxes, threads: Mutex::new(threads) })
+    }
+}
+
+impl Running {
+    /// Stops accepting connections.
+    pub fn quiesce(&self) {
+        self.inboxes.iter().for_each(|inbox| inbox.post(Mail::Quiesce));
+    }
+
+    /// Closes every connection without ending anything: the server left its role.
+    pub fn drop_clients(&self) {
+        self.inboxes.iter().for_each(|inbox| inbox.post(Mail::DropClients));
+    }
+
+    /// Writes what can be written, closes every connection, ends the threads.
+    pub fn stop(&self) {
+        self.inboxes.iter().for_each(|inbox| inbox.post(Mail::Stop));
+        for thread in self.threads.lock().drain(..) {
+            if thread.join().is_err() {
+                debug!("an I/O thread had panicked");
+            }
+        }
+    }
+}
+
+fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        // One listener for both families, as Java's.
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(if backlog > 0 { backlog } else { BACKLOG })?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+/// Closes with a reset: the peer is told at once, and no state lingers here.
+fn abort(stream: &TcpStream) {
+    if let Err(error) = SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO)) {
+        debug!(%error, "cannot set linger");
+    }
+}

@@ -37,9 +37,6 @@ pub struct Options {
     /// A connection without session is closed after this long, ms
     /// (`zookeeper.nio.sessionlessCnxnTimeout`).
     pub sessionless_timeout_ms: u64,
-    /// Schemes of which a connection must hold one before anything but authentication
-    /// (`enforce.auth.schemes`); empty for no enforcement.
-    pub required_schemes: Vec<String>,
     /// A failed SASL exchange does not close the connection (`allowSaslFailedClients`).
     pub allow_sasl_failed_clients: bool,
     /// Bytes of unsent replies above which a connection is not read.
@@ -66,7 +63,6 @@ impl Default for Options {
             request_throttle: RequestThrottle::default(),
             connection_throttle: ConnectionThrottle::default(),
             sessionless_timeout_ms: 10_000,
-            required_schemes: Vec::new(),
             allow_sasl_failed_clients: false,
             outbox_high_bytes: 4 * 1024 * 1024,
             outbox_max_bytes: 64 * 1024 * 1024,

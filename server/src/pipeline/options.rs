@@ -9,8 +9,8 @@ pub struct Options {
     pub purge_retain_count: usize,
     /// Ms between purges (`autopurge.purgeInterval` in hours), 0 for never.
     pub purge_interval_ms: u64,
-    /// A log sync that takes longer is logged and counted, ms (`fsync.warningthresholdms`).
-    pub sync_warning_ms: u64,
+    /// Largest string or buffer a purge believes when it checks snapshots, bytes.
+    pub purge_field_max: usize,
 }
 
 impl Default for Options {
@@ -19,7 +19,7 @@ impl Default for Options {
             log_batch_max: 1000,
             purge_retain_count: 3,
             purge_interval_ms: 0,
-            sync_warning_ms: 1000,
+            purge_field_max: jute::codec::DEFAULT_MAX_FIELD,
         }
     }
 }

@@ -7,11 +7,6 @@ pub struct Options {
     pub tick_ms: u64,
     /// Server id in new session ids; standalone 1, as in Java (`SessionTrackerImpl`).
     pub session_server_id: i64,
-    /// Transactions between snapshots (`snapCount`); the real number is drawn between half of it
-    /// and all of it.
-    pub snap_count: u64,
-    /// Log bytes between snapshots (`snapSizeLimitInKb`), drawn alike; `None` turns it off.
-    pub snap_size_max_bytes: Option<u64>,
     /// How often to look for containers and TTL znodes to remove, ms
     /// (`znode.container.checkIntervalMs`).
     pub container_check_interval_ms: u64,
@@ -27,8 +22,6 @@ impl Default for Options {
         Self {
             tick_ms: 3000,
             session_server_id: 1,
-            snap_count: 100_000,
-            snap_size_max_bytes: Some(4_194_304 * 1024),
             container_check_interval_ms: 60_000,
             container_removals_per_minute: 10_000,
             container_never_used_max_ms: 0,

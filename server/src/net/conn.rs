@@ -1,0 +1,494 @@
+//! One connection: its socket, its phase, its buffers.
+//!
+//! ```text
+//!  Fresh ──connect request──► Connecting ──reply applied──► Open ──► Leaving ──flushed──► closed
+//!    └────four-letter word──► Word ──answered──────────────────────────┘
+//! ```
+//!
+//! What requests mean is in [`super::request`] and [`super::handshake`]; here is when to read, when
+//! to stop reading, and when to write.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::sync::Arc;
+
+use mio::net::TcpStream;
+use tracing::debug;
+
+use super::clock;
+use super::limits::Admitted;
+use super::station::Desk;
+use super::{Shared, handshake, request};
+use crate::acl::{Identity, host_address};
+use crate::base::{Mono, SessionId};
+use crate::outbox::{Fate, Outbox, Parked, Place, State};
+
+/// Bytes read from one connection before others get their turn.
+const READ_BYTES_PER_TURN: usize = 256 * 1024;
+
+/// Buffers of idle connections up to this size are kept, bytes. There are two of them.
+const IDLE_BUFFER_BYTES: usize = 1024;
+
+/// Requests that one connection may have parked, whatever `globalOutstandingLimit` says; above it
+/// the connection is not read.
+const PARKED_MAX: usize = 16 * 1024;
+
+/// What a connection needs after it did all it could.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// An event or a touch.
+    Wait,
+    /// Another turn: it was interrupted for fairness.
+    Again,
+    /// Time: a limit that others must release holds it back.
+    Stalled,
+    /// To be closed.
+    Close,
+}
+
+/// Where in its life a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing but perhaps part of the first frame came.
+    Fresh,
+    /// A four-letter word is being answered.
+    Word,
+    /// The handshake is in the pipeline; frames behind it wait.
+    Connecting,
+    /// Requests are served.
+    Open {
+        /// The session.
+        session: SessionId,
+        /// Negotiated timeout, ms.
+        timeout_ms: i32,
+    },
+    /// The last answer is on its way; whatever comes in is ignored.
+    Leaving,
+}
+
+/// How far a run over received bytes came.
+pub(super) enum Progress {
+    /// Everything complete was handled; what is left is part of a frame.
+    Partial,
+    /// It stopped for another reason: a full burst, or another phase.
+    Held,
+    /// The connection is beyond saving.
+    Close(&'static str),
+}
+
+/// A connection.
+pub(super) struct Conn {
+    stream: TcpStream,
+    pub outbox: Arc<Outbox>,
+    pub phase: Phase,
+    /// The kernel may have something for us; false only after it said no.
+    readable: bool,
+    writable: bool,
+    /// The peer is gone or will send nothing more.
+    ended: bool,
+    /// The global request throttle holds this connection back.
+    stalled: bool,
+    /// Received and not handled: a partial frame, or frames held back.
+    inbox: Vec<u8>,
+    /// `inbox` begins with a frame that was held back, complete or not looked at.
+    backlog: bool,
+    /// When the oldest byte of `inbox` was read.
+    pub inbox_since: Mono,
+    /// Being written; `written` bytes of it are gone.
+    writing: Vec<u8>,
+    written: usize,
+    /// The outbox has more than `writing` could take.
+    more_out: bool,
+    /// The outbox counts part of `writing`.
+    taken_noted: bool,
+    /// The socket's silence limit (`NIOServerCnxnFactory.touchCnxn`).
+    deadline: Mono,
+    /// Keeps the place in the connection limits.
+    _admitted: Admitted,
+}
+
+impl Conn {
+    pub fn new(
+        shared: &Shared,
+        now: Mono,
+        stream: TcpStream,
+        admitted: Admitted,
+        place: Place,
+    ) -> Self {
+        let remote = admitted.remote;
+        let identities = [Identity::new("ip", &host_address(remote.ip()))];
+        let outbox = shared.registry.register(|watcher| {
+            shared.watches.open(watcher);
+            Outbox::new(remote, false, clock::wall(), place, watcher, identities.into())
+        });
+        Self {
+            stream,
+            outbox,
+            phase: Phase::Fresh,
+            readable: true,
+            writable: true,
+            ended: false,
+            stalled: false,
+            inbox: Vec::new(),
+            backlog: false,
+            inbox_since: now,
+            writing: Vec::new(),
+            written: 0,
+            more_out: false,
+            taken_noted: false,
+            deadline: silence_limit(now, shared.options.sessionless_timeout_ms),
+            _admitted: admitted,
+        }
+    }
+
+    pub fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// The kernel says so.
+    pub fn ready(&mut self, readable: bool, writable: bool) {
+        self.readable |= readable;
+        self.writable |= writable;
+    }
+
+    /// The peer will send nothing more: reads must go on until they say so.
+    pub fn read_closed(&mut self) {
+        self.ended = true;
+    }
+
+    /// The connection was silent for too long.
+    pub fn is_overdue(&self, now: Mono) -> bool {
+        now >= self.deadline
+    }
+
+    /// The answer to a four-letter word is complete.
+    pub fn answer_word(&mut self, answer: Vec<u8>) {
+        let mut state = self.outbox.lock();
+        state.out = answer;
+        state.stats.sent += 1;
+        state.close(Fate::CloseAfterFlush);
+    }
+
+    /// Does all that can be done without waiting. `touched`: somebody else changed the outbox.
+    pub fn drive(&mut self, shared: &Shared, desk: &mut Desk, touched: bool) -> Next {
+        self.stalled = false;
+        if touched && !self.look_into_outbox(desk) {
+            return Next::Close;
+        }
+        let mut budget = READ_BYTES_PER_TURN;
+        let next = loop {
+            if !self.flush(desk) {
+                break Next::Close;
+            }
+            if self.backlog && self.may_handle(shared) {
+                let bytes = std::mem::take(&mut self.inbox);
+                if !self.consume(shared, desk, bytes) {
+                    break Next::Close;
+                }
+                continue;
+            }
+            if !self.readable || !self.may_handle(shared) {
+                break Next::Wait;
+            }
+            if budget == 0 {
+                break Next::Again;
+            }
+            match self.fill(shared, desk) {
+                Fill::Bytes(read) => budget = budget.saturating_sub(read),
+                Fill::Nothing => {}
+                Fill::Close => break Next::Close,
+            }
+        };
+        if next == Next::Wait && self.stalled { Next::Stalled } else { next }
+    }
+
+    /// Frees everything others hold of this connection.
+    pub fn close(&mut self, shared: &Shared) {
+        let (parked, attached, heard) = {
+            let mut state = self.outbox.lock();
+            state.close(Fate::CloseNow);
+            state.out = Vec::new();
+            (std::mem::take(&mut state.parked), state.attached, state.last_heard)
+        };
+        if let Some(attached) = attached {
+            shared.upstream.heard(attached.session, heard, attached.timeout_ms);
+        }
+        shared.admission.give_back(parked.len());
+        for request in parked {
+            if let Parked::Write { large_bytes, .. } = request {
+                shared.admission.give_back_large(large_bytes as usize);
+            }
+        }
+        // No event may fire between the end of its watches and the end of its name, or the next
+        // owner of the name would get it.
+        let tree = shared.tree.read();
+        shared.watches.clear(self.outbox.watcher);
+        shared.registry.unregister(&self.outbox);
+        drop(tree);
+    }
+
+    /// Something was put into the outbox outside of a burst.
+    pub fn expect_out(&mut self) {
+        self.more_out = true;
+    }
+
+    /// Sees what `apply` left. False if the connection is to be closed at once.
+    fn look_into_outbox(&mut self, desk: &mut Desk) -> bool {
+        let outbox = self.outbox.clone();
+        let mut state = outbox.lock();
+        state.visited();
+        if state.fate == Fate::CloseNow {
+            return false;
+        }
+        if self.phase == Phase::Connecting
+            && let Some(attached) = state.attached
+        {
+            self.phase = Phase::Open { session: attached.session, timeout_ms: attached.timeout_ms };
+        }
+        self.take_out(&mut state, desk);
+        true
+    }
+
+    /// Takes the queued frames for writing, if the last ones are gone.
+    pub fn take_out(&mut self, state: &mut State, desk: &mut Desk) {
+        if state.fate >= Fate::CloseAfterFlush {
+            self.phase = Phase::Leaving;
+        }
+        if !self.writing.is_empty() {
+            self.more_out = !state.out.is_empty();
+            return;
+        }
+        self.more_out = false;
+        if !state.out.is_empty() {
+            std::mem::swap(&mut state.out, &mut self.writing);
+            if state.out.capacity() > IDLE_BUFFER_BYTES {
+                desk.recycle(std::mem::take(&mut state.out));
+            }
+        }
+    }
+
+    /// May frames be handled, as far as phase and limits go?
+    fn may_handle(&mut self, shared: &Shared) -> bool {
+        if self.phase == Phase::Connecting || self.phase == Phase::Leaving {
+            return false;
+        }
+        let options = &shared.options;
+        let throttle = options.request_throttle.requests_max;
+        let in_flight = shared.admission.requests();
+        if throttle > 0 && in_flight >= throttle {
+            self.stalled = true;
+            return false;
+        }
+        let slow_reader = !self.writing.is_empty();
+        let crowded = in_flight > options.outstanding_max;
+        if !slow_reader && !crowded && in_flight < PARKED_MAX {
+            return true;
+        }
+        // `globalOutstandingLimit`: when all together have too much in flight, those who have
+        // nothing in flight may still go on.
+        let state = self.outbox.lock();
+        let unsent = state.out.len() + self.writing.len() - self.written;
+        unsent <= options.outbox_high_bytes
+            && state.parked.len() < PARKED_MAX
+            && (!crowded || state.parked.is_empty())
+    }
+
+    /// Reads what the socket has and handles it.
+    fn fill(&mut self, shared: &Shared, desk: &mut Desk) -> Fill {
+        let mut scratch = desk.take_scratch();
+        let read = self.stream.read(&mut scratch);
+        let outcome = match read {
+            Ok(0) => Fill::Close,
+            Ok(read) => {
+                // A short read drained the socket; the next bytes raise a new edge. Unless the
+                // peer is done: then the end is still to be read.
+                self.readable = read == scratch.len() || self.ended;
+                if self.inbox.is_empty() {
+                    self.inbox_since = desk.now;
+                    if self.consume_slice(shared, desk, &scratch[..read]) {
+                        Fill::Bytes(read)
+                    } else {
+                        Fill::Close
+                    }
+                } else {
+                    let mut bytes = std::mem::take(&mut self.inbox);
+                    bytes.extend_from_slice(&scratch[..read]);
+                    if self.consume(shared, desk, bytes) { Fill::Bytes(read) } else { Fill::Close }
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                Fill::Nothing
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Fill::Nothing,
+            Err(error) => {
+                debug!(remote = %self.outbox.remote, %error, "connection lost");
+                Fill::Close
+            }
+        };
+        desk.return_scratch(scratch);
+        match outcome {
+            // Half-closed, but still owed the answer to its four-letter word (`echo ruok | nc`).
+            Fill::Close if self.phase == Phase::Word || self.phase == Phase::Leaving => {
+                self.readable = false;
+                Fill::Nothing
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Handles bytes that the connection owns; what is left goes back to the inbox.
+    fn consume(&mut self, shared: &Shared, desk: &mut Desk, mut bytes: Vec<u8>) -> bool {
+        match self.handle(shared, desk, &bytes) {
+            Ok(used) if used == bytes.len() => {
+                if bytes.capacity() > IDLE_BUFFER_BYTES {
+                    desk.recycle(bytes);
+                } else {
+                    bytes.clear();
+                    self.inbox = bytes;
+                }
+                true
+            }
+            Ok(used) => {
+                bytes.drain(..used);
+                self.inbox = bytes;
+                true
+            }
+            Err(reason) => self.doomed(reason),
+        }
+    }
+
+    /// The same for bytes in the thread's read buffer.
+    fn consume_slice(&mut self, shared: &Shared, desk: &mut Desk, bytes: &[u8]) -> bool {
+        match self.handle(shared, desk, bytes) {
+            Ok(used) => {
+                self.inbox.extend_from_slice(&bytes[used..]);
+                true
+            }
+            Err(reason) => self.doomed(reason),
+        }
+    }
+
+    fn doomed(&self, reason: &'static str) -> bool {
+        debug!(remote = %self.outbox.remote, reason, "closing a connection");
+        false
+    }
+
+    /// Runs over `bytes` until a phase or a limit says stop. Returns how many are used up.
+    fn handle(
+        &mut self,
+        shared: &Shared,
+        desk: &mut Desk,
+        bytes: &[u8],
+    ) -> Result<usize, &'static str> {
+        let mut used = 0;
+        self.backlog = false;
+        while used < bytes.len() {
+            if matches!(self.phase, Phase::Word | Phase::Leaving) {
+                return Ok(bytes.len());
+            }
+            if !self.may_handle(shared) {
+                self.backlog = true;
+                break;
+            }
+            let rest = &bytes[used..];
+            let (more, progress) = match self.phase {
+                Phase::Open { session, timeout_ms } => {
+                    self.deadline = silence_limit(desk.now, timeout_ms.max(0) as u64);
+                    request::run(self, shared, desk, session, rest)
+                }
+                _ => handshake::run(self, shared, desk, rest),
+            };
+            used += more;
+            match progress {
+                Progress::Partial => break,
+                Progress::Held => {}
+                Progress::Close(reason) => return Err(reason),
+            }
+        }
+        Ok(used)
+    }
+
+    /// Writes what can be written. False if the connection is done for.
+    fn flush(&mut self, desk: &mut Desk) -> bool {
+        loop {
+            if self.writing.is_empty() {
+                if self.more_out {
+                    let outbox = self.outbox.clone();
+                    self.take_out(&mut outbox.lock(), desk);
+                    continue;
+                }
+                return self.phase != Phase::Leaving || !self.leave();
+            }
+            if !self.writable {
+                return true;
+            }
+            match self.stream.write(&self.writing[self.written..]) {
+                Ok(written) => {
+                    self.written += written;
+                    if self.written < self.writing.len() {
+                        self.writable = false;
+                        self.note_taken();
+                        continue;
+                    }
+                    self.written = 0;
+                    if self.writing.capacity() > IDLE_BUFFER_BYTES {
+                        desk.recycle(std::mem::take(&mut self.writing));
+                    } else {
+                        self.writing.clear();
+                    }
+                    if self.taken_noted {
+                        self.note_taken();
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.writable = false;
+                    self.note_taken();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    debug!(remote = %self.outbox.remote, %error, "connection lost");
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Tells the outbox what is still unwritten, for its limit.
+    fn note_taken(&mut self) {
+        let left = self.writing.len() - self.written;
+        self.outbox.lock().taken_bytes = left;
+        self.taken_noted = left > 0;
+    }
+
+    /// Everything owed is written: says goodbye. True when the connection may be closed.
+    fn leave(&mut self) -> bool {
+        if self.outbox.lock().fate < Fate::CloseAfterFlush {
+            return false;
+        }
+        // What the client sent in the meantime is taken off the socket: unread bytes would turn
+        // the close into a reset, which can destroy the answer on its way.
+        if self.stream.shutdown(Shutdown::Write).is_ok() {
+            let mut sink = [0; 4096];
+            for _ in 0..16 {
+                match self.stream.read(&mut sink) {
+                    Ok(read) if read > 0 => {}
+                    _ => break,
+                }
+            }
+        }
+        true
+    }
+}
+
+enum Fill {
+    Bytes(usize),
+    Nothing,
+    Close,
+}
+
+/// Buckets of ten seconds, as Java's NIO transport counts them.
+fn silence_limit(now: Mono, timeout_ms: u64) -> Mono {
+    const BUCKET_MS: u64 = 10_000;
+    Mono((now.plus_ms(timeout_ms).0 / BUCKET_MS + 1) * BUCKET_MS)
+}

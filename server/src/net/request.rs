@@ -1,0 +1,420 @@
+//! Bursts of requests on an open connection.
+//!
+//! A burst runs over complete frames under one lock of the outbox and, if it holds reads, one read
+//! guard of the tree, taken before it: `REPLY-UNDER-GUARD`. Writes are parked in the outbox and
+//! collected for the pipeline; reads behind them are parked too (`SESSION-FIFO`).
+
+use bytes::Bytes;
+use jute::proto::{AuthPacket, GetSaslRequest, RequestHeader, SetSaslResponse, op};
+use jute::{Decode, Encode, Reader};
+use tracing::{debug, warn};
+
+use super::Shared;
+use super::conn::{Conn, Phase, Progress};
+use super::station::Desk;
+use crate::acl::{self, AuthOutcome, Remote};
+use crate::base::{ErrorCode, SessionId, Zxid};
+use crate::outbox::{Fate, Origin, Parked, State};
+use crate::prep::{self, OpKind, WriteRequest};
+use crate::read::{self, ReadContext, ReadRequest, reply};
+use crate::replica::{Body, Request};
+use crate::tree::DataTree;
+
+/// Requests handled under one guard.
+const BURST_REQUESTS: usize = 64;
+
+/// Reply bytes produced under one guard; one reply may pass it.
+const BURST_BYTES: usize = 256 * 1024;
+
+/// The length prefix of a frame.
+const PREFIX: usize = 4;
+
+/// What stands at the start of some bytes.
+pub(super) enum Split<'a> {
+    /// A complete frame, without its length.
+    Frame(&'a [u8]),
+    /// Part of one.
+    Partial,
+    /// A length that no frame has.
+    Bad,
+}
+
+/// Splits the first frame off. A length above `frame_max` is bad before a byte of it arrived.
+pub(super) fn split(bytes: &[u8], frame_max: usize) -> Split<'_> {
+    let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX>() else { return Split::Partial };
+    match usize::try_from(i32::from_be_bytes(*prefix)) {
+        Ok(len) if len <= frame_max => match rest.get(..len) {
+            Some(frame) => Split::Frame(frame),
+            None => Split::Partial,
+        },
+        _ => Split::Bad,
+    }
+}
+
+/// Handles one burst from the start of `bytes`. Returns how many bytes are used up.
+pub(super) fn run(
+    conn: &mut Conn,
+    shared: &Shared,
+    desk: &mut Desk,
+    session: SessionId,
+    bytes: &[u8],
+) -> (usize, Progress) {
+    // The tree is locked before the outbox, so look first whether this burst needs it.
+    let tree = match split(bytes, shared.options.frame_max) {
+        Split::Frame(frame) => {
+            let op = frame.get(4..8).and_then(|b| b.try_into().ok()).map(i32::from_be_bytes);
+            op.is_some_and(|op| OpKind::of(op) == OpKind::Read).then(|| shared.tree.read())
+        }
+        Split::Partial | Split::Bad => None,
+    };
+    let outbox = conn.outbox.clone();
+    let mut state = outbox.lock();
+    if state.out.capacity() == 0 {
+        state.out = desk.buffer();
+    }
+    state.last_heard = desk.now;
+    let mut burst = Burst { conn, shared, desk, session, tree: tree.as_deref(), parked: 0 };
+    let outcome = burst.run(&mut state, bytes);
+    let parked = burst.parked;
+    conn.take_out(&mut state, desk);
+    drop(state);
+    drop(tree);
+    if parked > 0 {
+        shared.admission.take(parked);
+    }
+    outcome
+}
+
+/// One burst.
+struct Burst<'a> {
+    conn: &'a mut Conn,
+    shared: &'a Shared,
+    desk: &'a mut Desk,
+    session: SessionId,
+    /// The tree, if the burst began with a read.
+    tree: Option<&'a DataTree>,
+    /// Requests parked by this burst.
+    parked: usize,
+}
+
+/// What a request means for the burst.
+enum After {
+    /// Go on.
+    Next,
+    /// The frame needs the tree: stop before it, begin another burst.
+    NeedTree,
+    /// Nothing behind this request counts.
+    Last,
+    /// Close at once.
+    Close(&'static str),
+}
+
+impl Burst<'_> {
+    fn run(&mut self, state: &mut State, bytes: &[u8]) -> (usize, Progress) {
+        let mut used = 0;
+        let out_max = state.out.len() + BURST_BYTES;
+        for _ in 0..BURST_REQUESTS {
+            if state.out.len() > out_max {
+                break;
+            }
+            let frame = match split(&bytes[used..], self.shared.options.frame_max) {
+                Split::Frame(frame) => frame,
+                Split::Partial => return (used, self.partial(&bytes[used..])),
+                Split::Bad => return (used, Progress::Close("frame length")),
+            };
+            let large = self.large_bytes(frame.len());
+            let Ok(large) = large else { return (used, Progress::Close("large request")) };
+            match self.request(state, frame, large) {
+                After::Next => {}
+                After::NeedTree => {
+                    self.shared.admission.give_back_large(large as usize);
+                    return (used, Progress::Held);
+                }
+                After::Last => {
+                    self.conn.phase = Phase::Leaving;
+                    return (bytes.len(), Progress::Held);
+                }
+                After::Close(reason) => return (used, Progress::Close(reason)),
+            }
+            used += PREFIX + frame.len();
+        }
+        (used, Progress::Held)
+    }
+
+    /// A frame that is not complete may already be too large for the budget.
+    fn partial(&self, rest: &[u8]) -> Progress {
+        let options = &self.shared.options;
+        if let (Some(threshold), Some(prefix)) =
+            (options.large_request_threshold, rest.first_chunk())
+        {
+            let len = i32::from_be_bytes(*prefix) as usize;
+            let max = options.large_request_bytes_max;
+            if len > threshold && !self.shared.admission.fits_large(len, max) {
+                return Progress::Close("large request");
+            }
+        }
+        Progress::Partial
+    }
+
+    /// Takes the frame's share of the large-request budget: 0 for a frame that is not large.
+    fn large_bytes(&self, len: usize) -> Result<u32, ()> {
+        let options = &self.shared.options;
+        match options.large_request_threshold {
+            Some(threshold) if len > threshold => {
+                if self.shared.admission.take_large(len, options.large_request_bytes_max) {
+                    Ok(len as u32)
+                } else {
+                    Err(())
+                }
+            }
+            _ => Ok(0),
+        }
+    }
+
+    fn request(&mut self, state: &mut State, frame: &[u8], large: u32) -> After {
+        let mut input = Reader::with_limit(frame, self.shared.options.field_max);
+        let Ok(header) = input.read::<RequestHeader>() else {
+            return After::Close("undecodable request header");
+        };
+        self.desk.tally.received += 1;
+        state.stats.received += 1;
+        let kind = OpKind::of(header.kind);
+        if !matches!(kind, OpKind::Auth | OpKind::Sasl)
+            && !self.shared.schemes.is_authenticated_enough(&state.identities)
+        {
+            let code = ErrorCode::SessionClosedRequireSaslAuth;
+            return self.last_words(state, header.xid, Zxid::ZERO, code);
+        }
+        if self.waited_too_long(kind, header.kind) {
+            self.give_back(large);
+            self.answer_or_park(state, header, ErrorCode::ThrottledOp);
+            return After::Next;
+        }
+        match kind {
+            OpKind::Read => self.read(state, header, frame, large),
+            OpKind::Write | OpKind::Sync if self.shared.role.is_read_only() => {
+                self.give_back(large);
+                self.answer_or_park(state, header, ErrorCode::NotReadOnly);
+                After::Next
+            }
+            OpKind::Write => self.write(state, header, &frame[8..], large),
+            OpKind::Sync => self.sync(state, header, input, large),
+            OpKind::Auth => self.auth(state, header.xid, input),
+            OpKind::Sasl => self.sasl(state, header.xid, input),
+            OpKind::Unknown => {
+                warn!(op = header.kind, remote = %self.conn.outbox.remote, "unknown op code");
+                self.last_words(state, header.xid, Zxid(-1), ErrorCode::Unimplemented)
+            }
+        }
+    }
+
+    fn read(
+        &mut self,
+        state: &mut State,
+        header: RequestHeader,
+        frame: &[u8],
+        large: u32,
+    ) -> After {
+        if !state.parked.is_empty() {
+            self.give_back(large);
+            self.park(
+                state,
+                Parked::Read {
+                    frame: frame.into(),
+                    identities: state.identities.clone(),
+                    received: self.desk.now,
+                },
+            );
+            return After::Next;
+        }
+        let Some(tree) = self.tree else {
+            // Counted again when the burst that has the tree comes to it.
+            self.desk.tally.received -= 1;
+            state.stats.received -= 1;
+            return After::NeedTree;
+        };
+        self.give_back(large);
+        let now = self.desk.now;
+        let request = ReadRequest::decode(header.kind, &frame[8..], self.shared.options.field_max);
+        let State { out, stats, identities, .. } = state;
+        let context = ReadContext {
+            session: self.session,
+            identities,
+            schemes: &self.shared.schemes,
+            watcher: self.conn.outbox.watcher,
+        };
+        let before = out.len();
+        read::execute(tree, &self.shared.watches, &context, header.xid, &request, out);
+        self.desk.tally.answer(0, out.len() - before);
+        stats.answer(header.xid, header.kind, tree.last_zxid(), now, now);
+        After::Next
+    }
+
+    fn write(
+        &mut self,
+        state: &mut State,
+        header: RequestHeader,
+        body: &[u8],
+        large: u32,
+    ) -> After {
+        let field_max = self.shared.options.field_max;
+        let body = WriteRequest::decode(header.kind, &Bytes::copy_from_slice(body), field_max);
+        let last = header.kind == op::CLOSE_SESSION;
+        self.submit(state, header, Body::Write(body), None, large);
+        if last {
+            // What is pipelined behind it is lost, as in Java.
+            return After::Last;
+        }
+        After::Next
+    }
+
+    fn sync(
+        &mut self,
+        state: &mut State,
+        header: RequestHeader,
+        mut input: Reader<'_>,
+        large: u32,
+    ) -> After {
+        match input.ustring() {
+            Ok(path) => {
+                let path = path.map(|path| path.into());
+                self.submit(state, header, Body::Sync, path, large);
+            }
+            Err(_) => {
+                self.give_back(large);
+                self.answer_or_park(state, header, ErrorCode::MarshallingError);
+            }
+        }
+        After::Next
+    }
+
+    /// Parks a request and collects it for the pipeline.
+    fn submit(
+        &mut self,
+        state: &mut State,
+        header: RequestHeader,
+        body: Body,
+        path: Option<Box<str>>,
+        large_bytes: u32,
+    ) {
+        let received = self.desk.now;
+        let (xid, op) = (header.xid, header.kind);
+        self.park(state, Parked::Write { xid, op, received, large_bytes });
+        let outbox = self.conn.outbox.clone();
+        self.desk.requests.push(Request {
+            origin: Origin { outbox, xid, op, received, handshake: None, path },
+            session: self.session,
+            cxid: xid,
+            kind: op,
+            identities: state.identities.clone(),
+            body,
+        });
+    }
+
+    fn park(&mut self, state: &mut State, request: Parked) {
+        state.parked.push_back(request);
+        self.parked += 1;
+    }
+
+    /// An error known at once, in its place among the replies.
+    fn answer_or_park(&mut self, state: &mut State, header: RequestHeader, err: ErrorCode) {
+        let (xid, op, received) = (header.xid, header.kind, self.desk.now);
+        if !state.parked.is_empty() {
+            self.park(state, Parked::Answer { xid, op, err, received });
+            return;
+        }
+        let zxid = match self.tree {
+            Some(tree) => tree.last_zxid(),
+            // Not `tree.read()`: the outbox is locked. The last zxid this client saw is not newer.
+            None => state.stats.last_zxid,
+        };
+        reply::error(xid, zxid, err, &mut state.out);
+        state.stats.answer(xid, op, zxid, received, received);
+        self.desk.tally.answer(0, PREFIX + 16);
+    }
+
+    /// A reply out of turn, after which the connection is closed.
+    fn last_words(&mut self, state: &mut State, xid: i32, zxid: Zxid, err: ErrorCode) -> After {
+        reply::error(xid, zxid, err, &mut state.out);
+        state.stats.sent += 1;
+        self.desk.tally.sent += 1;
+        state.close(Fate::CloseAfterFlush);
+        After::Last
+    }
+
+    /// `throttled_op_wait_time`.
+    fn waited_too_long(&self, kind: OpKind, code: i32) -> bool {
+        let max = self.shared.options.request_throttle.op_wait_time_ms;
+        max > 0
+            && matches!(kind, OpKind::Read | OpKind::Write | OpKind::Sync)
+            && prep::is_throttlable(code)
+            && self.desk.now.since(self.conn.inbox_since) > max
+    }
+
+    fn auth(&mut self, state: &mut State, xid: i32, mut input: Reader<'_>) -> After {
+        let Ok(packet) = AuthPacket::decode(&mut input) else {
+            return After::Close("undecodable auth packet");
+        };
+        let remote = Remote::new(self.conn.outbox.remote.ip());
+        match self.shared.schemes.authenticate(packet.scheme.as_deref(), packet.auth, &remote) {
+            AuthOutcome::Granted(new) => {
+                state.identities = acl::add_identities(&state.identities, new);
+                reply::header(xid, Zxid::ZERO, 0, &mut state.out);
+                state.stats.sent += 1;
+                self.desk.tally.sent += 1;
+                After::Next
+            }
+            AuthOutcome::Failed => {
+                debug!(remote = %self.conn.outbox.remote, "authentication failed");
+                self.shared.note_auth_failure();
+                self.last_words(state, xid, Zxid::ZERO, ErrorCode::AuthFailed)
+            }
+            AuthOutcome::Close => After::Close("authentication for another ensemble"),
+        }
+    }
+
+    /// A server without a JAAS section: error 0 and a null token (`ZooKeeperServer.processSasl`).
+    fn sasl(&mut self, state: &mut State, xid: i32, mut input: Reader<'_>) -> After {
+        match GetSaslRequest::decode(&mut input) {
+            Ok(GetSaslRequest { token: Some(_) }) => {}
+            _ => return After::Close("SASL without a token"),
+        }
+        reply::frame(xid, Zxid::ZERO, 0, &mut state.out, |out| {
+            SetSaslResponse { token: None }.encode(out);
+        });
+        state.stats.sent += 1;
+        self.desk.tally.sent += 1;
+        After::Next
+    }
+
+    fn give_back(&self, large: u32) {
+        self.shared.admission.give_back_large(large as usize);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_judged_before_the_bytes_arrive() {
+        let max = 100;
+        let cases: [(&[u8], &str); 7] = [
+            (b"", "partial"),
+            (b"\0\0\0", "partial"),
+            (b"\0\0\0\x02a", "partial"),
+            (b"\0\0\0\x02abc", "frame"),
+            (b"\0\0\0\x64", "partial"),
+            (b"\0\0\0\x65", "bad"),
+            (b"\xff\xff\xff\xff", "bad"),
+        ];
+        for (bytes, expected) in cases {
+            let found = match split(bytes, max) {
+                Split::Frame(_) => "frame",
+                Split::Partial => "partial",
+                Split::Bad => "bad",
+            };
+            assert_eq!(found, expected, "{bytes:?}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! A loop's mailbox: two lanes and one bell.
+//!
+//! Not a channel of single messages: a sender hands over all it has under one lock, the owner
+//! takes all there is under one lock, and the bell rings only for an owner that sleeps. Under load
+//! neither side makes a system call. Bounded by what bounds its senders: the permits of
+//! [`crate::outbox::Admission`] for requests, one message per batch for control.
+
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+/// A mailbox with a control lane and a bulk lane.
+#[derive(Debug)]
+pub struct Mailbox<C, B> {
+    lanes: Mutex<Lanes<C, B>>,
+    bell: Condvar,
+}
+
+#[derive(Debug)]
+struct Lanes<C, B> {
+    control: Vec<C>,
+    bulk: Vec<B>,
+    asleep: bool,
+}
+
+impl<C, B> Default for Mailbox<C, B> {
+    fn default() -> Self {
+        let lanes = Lanes { control: Vec::new(), bulk: Vec::new(), asleep: false };
+        Self { lanes: Mutex::new(lanes), bell: Condvar::new() }
+    }
+}
+
+impl<C, B> Mailbox<C, B> {
+    /// Posts one control message.
+    pub fn post(&self, message: C) {
+        let mut lanes = self.lanes.lock();
+        lanes.control.push(message);
+        self.ring(lanes);
+    }
+
+    /// Posts a batch; `batch` is left empty with its capacity.
+    pub fn post_bulk(&self, batch: &mut Vec<B>) {
+        if batch.is_empty() {
+            return;
+        }
+        let mut lanes = self.lanes.lock();
+        if lanes.bulk.is_empty() {
+            std::mem::swap(&mut lanes.bulk, batch);
+        } else {
+            lanes.bulk.append(batch);
+        }
+        self.ring(lanes);
+    }
+
+    /// Takes everything, waiting for the first message, at most `timeout`. Both arguments must be
+    /// empty; they are swapped with the lanes, so capacity circulates.
+    pub fn take(&self, control: &mut Vec<C>, bulk: &mut Vec<B>, timeout: Option<Duration>) {
+        debug_assert!(control.is_empty() && bulk.is_empty());
+        let mut lanes = self.lanes.lock();
+        if lanes.control.is_empty() && lanes.bulk.is_empty() {
+            lanes.asleep = true;
+            match timeout {
+                Some(timeout) => {
+                    self.bell.wait_for(&mut lanes, timeout);
+                }
+                None => self.bell.wait(&mut lanes),
+            }
+            lanes.asleep = false;
+        }
+        std::mem::swap(&mut lanes.control, control);
+        std::mem::swap(&mut lanes.bulk, bulk);
+    }
+
+    fn ring(&self, mut lanes: parking_lot::MutexGuard<'_, Lanes<C, B>>) {
+        let wake = std::mem::replace(&mut lanes.asleep, false);
+        drop(lanes);
+        if wake {
+            self.bell.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_lost_between_threads() {
+        let mailbox = Arc::new(Mailbox::<u64, u64>::default());
+        let senders: Vec<_> = (0..3u64)
+            .map(|sender| {
+                let mailbox = mailbox.clone();
+                std::thread::spawn(move || {
+                    let mut batch = Vec::new();
+                    for i in 0..1000u64 {
+                        batch.extend([i, i]);
+                        mailbox.post_bulk(&mut batch);
+                        if i % 10 == sender {
+                            mailbox.post(1);
+                        }
+                    }
+                })
+            })
+            .collect();
+        let (mut control, mut bulk) = (Vec::new(), Vec::new());
+        let (mut controls, mut bulks) = (0, 0);
+        while bulks < 6000 || controls < 300 {
+            mailbox.take(&mut control, &mut bulk, None);
+            controls += control.drain(..).count();
+            bulks += bulk.drain(..).count();
+        }
+        for sender in senders {
+            sender.join().expect("sender ended");
+        }
+        assert_eq!((controls, bulks), (300, 6000));
+    }
+
+    #[test]
+    fn a_timeout_returns_empty_handed() {
+        let mailbox = Mailbox::<u8, u8>::default();
+        let (mut control, mut bulk) = (Vec::new(), Vec::new());
+        mailbox.take(&mut control, &mut bulk, Some(Duration::from_millis(1)));
+        assert!(control.is_empty() && bulk.is_empty());
+    }
+}

@@ -1,0 +1,206 @@
+//! The sight of a running server, for the four-letter words and the HTTP commands.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::base::SessionId;
+use crate::net::clock;
+use crate::net::view::{
+    ConnectionSessionView, ConnectionView, Mode, ServerView, SessionsView, StatsView, TreeView,
+    WatchesView,
+};
+use crate::outbox::{Admission, Counters, Registry, Role};
+use crate::pipeline::Pipeline;
+use crate::storage::DataDirs;
+use crate::tree::cell::TreeReader;
+use crate::watch::WatchTable;
+
+/// How long the replica loop may take to answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Buckets of connections without and with a session (`NIOServerCnxnFactory`).
+const CONNECTION_BUCKET_MS: i64 = 10_000;
+
+pub(super) struct View {
+    pub tree: TreeReader,
+    pub watches: Arc<WatchTable>,
+    pub registry: Arc<Registry>,
+    pub admission: Arc<Admission>,
+    pub role: Arc<Role>,
+    pub pipeline: Arc<Pipeline>,
+    pub dirs: Arc<DataDirs>,
+    pub counters: Vec<Arc<Counters>>,
+    pub auth_failed: Arc<AtomicU64>,
+    pub addresses: Vec<SocketAddr>,
+    pub begun: Instant,
+}
+
+impl ServerView for View {
+    fn serving(&self) -> bool {
+        self.role.is_serving()
+    }
+
+    fn mode(&self) -> Mode {
+        Mode::Standalone
+    }
+
+    fn stats(&self) -> StatsView {
+        let read = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        let sum = |field: fn(&Counters) -> &AtomicU64| -> u64 {
+            self.counters.iter().map(|counters| read(field(counters))).sum()
+        };
+        let answered = sum(|c| &c.answered);
+        let latency_total = sum(|c| &c.latency_total_ms);
+        let least = self.counters.iter().map(|c| read(&c.latency_min_ms)).min();
+        let most = self.counters.iter().map(|c| read(&c.latency_max_ms)).max();
+        let sizes = |pick: fn(&Counters) -> i64| {
+            self.counters.iter().map(move |c| pick(c)).filter(|size| *size >= 0)
+        };
+        let last = sizes(|c| c.response_last.load(Ordering::Relaxed)).next_back();
+        let smallest = sizes(|c| c.response_min.load(Ordering::Relaxed)).min();
+        let largest = sizes(|c| c.response_max.load(Ordering::Relaxed)).max();
+        StatsView {
+            packets_received: sum(|c| &c.received),
+            packets_sent: sum(|c| &c.sent),
+            latency_min_ms: least.filter(|ms| *ms != u64::MAX).unwrap_or(0),
+            latency_avg_ms: if answered == 0 {
+                0.0
+            } else {
+                latency_total as f64 / answered as f64
+            },
+            latency_max_ms: most.unwrap_or(0),
+            outstanding: self.admission.requests() as u64,
+            connections: self.registry.connections().len() as u64,
+            fsync_threshold_exceeded: self.pipeline.slow_syncs(),
+            auth_failed: read(&self.auth_failed),
+            response_size: (last.unwrap_or(-1), smallest.unwrap_or(-1), largest.unwrap_or(-1)),
+            uptime: self.begun.elapsed(),
+        }
+    }
+
+    fn tree(&self) -> TreeView {
+        let tree = self.tree.read();
+        TreeView {
+            last_zxid: tree.last_zxid(),
+            node_count: tree.node_count() as u64,
+            ephemerals_count: tree.ephemeral_count() as u64,
+            data_size: tree.approximate_data_size(),
+            watch_count: self.watches.watch_count() as u64,
+            digests: tree.digest_log().map(|entry| (entry.zxid, entry.digest)).collect(),
+        }
+    }
+
+    fn connections(&self) -> Vec<ConnectionView> {
+        let connections = self.registry.connections();
+        let view = connections.iter().map(|outbox| {
+            let state = outbox.lock();
+            let stats = &state.stats;
+            ConnectionView {
+                remote: outbox.remote,
+                interest_ops: match (state.is_open(), state.taken_bytes > 0) {
+                    (true, false) => 1,
+                    (true, true) => 5,
+                    (false, _) => 0,
+                },
+                outstanding: state.parked.len() as u64,
+                received: stats.received,
+                sent: stats.sent,
+                secure: outbox.secure,
+                session: state.attached.map(|attached| ConnectionSessionView {
+                    id: attached.session,
+                    timeout_ms: attached.timeout_ms,
+                    established_ms: outbox.accepted.0,
+                    last_op: stats.last_op,
+                    last_cxid: stats.last_cxid,
+                    last_zxid: stats.last_zxid,
+                    last_response: stats.last_response,
+                    last_latency_ms: stats.last_latency_ms,
+                    min_latency_ms: stats.min_latency_ms(),
+                    avg_latency_ms: stats.avg_latency_ms(),
+                    max_latency_ms: stats.max_latency_ms,
+                }),
+            }
+        });
+        view.collect()
+    }
+
+    fn sessions(&self) -> SessionsView {
+        let asked = self.pipeline.inspect(|replica, now| {
+            let sessions = replica.sessions();
+            let wall = |at: crate::base::Mono| now.wall.0 + at.0 as i64 - now.mono.0 as i64;
+            let buckets: Vec<_> =
+                sessions.expiry_buckets().into_iter().map(|(at, ids)| (wall(at), ids)).collect();
+            let timeout = |id| (id, sessions.timeout_ms(id).unwrap_or_default());
+            (buckets, sessions.global_ids().map(timeout).collect::<Vec<_>>())
+        });
+        let (buckets, sessions) = asked.recv_timeout(PATIENCE).unwrap_or_default();
+        let tree = self.tree.read();
+        let ephemerals = tree
+            .ephemeral_sessions()
+            .map(|session| (session, tree.ephemerals_of(session).collect()))
+            .collect();
+        drop(tree);
+        SessionsView { buckets, sessions, ephemerals, connections: self.connection_buckets() }
+    }
+
+    fn watches(&self) -> WatchesView {
+        let summary = self.watches.summary();
+        let by_watcher = self.watches.by_watcher();
+        let connections = self.registry.connections();
+        let sessions: HashMap<_, SessionId> = connections
+            .iter()
+            .filter_map(|outbox| Some((outbox.watcher, outbox.lock().attached?.session)))
+            .collect();
+        let by_session = by_watcher
+            .into_iter()
+            .filter_map(|(watcher, paths)| Some((*sessions.get(&watcher)?, paths)))
+            .collect();
+        WatchesView { by_session, total: summary.watches as u64, paths: summary.paths as u64 }
+    }
+
+    fn dir_sizes(&self) -> (u64, u64) {
+        self.dirs.sizes().unwrap_or_default()
+    }
+
+    fn addresses(&self) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+        (self.addresses.clone(), Vec::new())
+    }
+
+    fn proposal_sizes(&self) -> Option<(i64, i64, i64)> {
+        None
+    }
+
+    fn reset_stats(&self) {
+        self.counters.iter().for_each(|counters| counters.reset());
+    }
+
+    fn reset_connection_stats(&self) {
+        for outbox in self.registry.connections().iter() {
+            outbox.lock().stats.reset();
+        }
+    }
+}
+
+impl View {
+    /// Expiry buckets of the connections, as Java's NIO transport keeps them.
+    fn connection_buckets(&self) -> Vec<(i64, Vec<(SocketAddr, SessionId)>)> {
+        let now = clock::now();
+        let mut buckets = std::collections::BTreeMap::<i64, Vec<_>>::new();
+        for outbox in self.registry.connections().iter() {
+            let state = outbox.lock();
+            let (heard, session, timeout_ms) = match state.attached {
+                Some(attached) => {
+                    (state.last_heard.0 as i64, attached.session, i64::from(attached.timeout_ms))
+                }
+                None => (now.mono.0 as i64, SessionId(0), CONNECTION_BUCKET_MS),
+            };
+            let due = ((heard + timeout_ms) / CONNECTION_BUCKET_MS + 1) * CONNECTION_BUCKET_MS;
+            let wall = now.wall.0 + due - now.mono.0 as i64;
+            buckets.entry(wall).or_default().push((outbox.remote, session));
+        }
+        buckets.into_iter().collect()
+    }
+}

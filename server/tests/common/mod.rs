@@ -1,0 +1,229 @@
+//! A server in this process and a client that speaks raw frames.
+#![allow(dead_code)]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use jute::Encode;
+use jute::data::Acl;
+use jute::proto::{ConnectRequest, RequestHeader, op};
+use rookeeper::server::{Exit, Handle, Options, Server};
+use tempfile::TempDir;
+
+/// A server on a directory of its own.
+pub struct TestServer {
+    pub handle: Handle,
+    pub dir: TempDir,
+}
+
+impl TestServer {
+    pub fn start() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub fn with(change: impl FnOnce(&mut Options)) -> Self {
+        Self::on(TempDir::new().unwrap(), change)
+    }
+
+    /// On a directory that may hold an earlier server's data.
+    pub fn on(dir: TempDir, change: impl FnOnce(&mut Options)) -> Self {
+        let mut options = Options::new(dir.path().to_owned(), vec![([127, 0, 0, 1], 0).into()]);
+        options.net.io_threads = 2;
+        options.storage.log.preallocate_bytes = 1 << 16;
+        change(&mut options);
+        let handle = Server::start(options).unwrap_or_else(|e| panic!("{e}"));
+        Self { handle, dir }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.handle.addresses()[0]
+    }
+
+    /// Stops the server and gives its directory back.
+    pub fn stop(self) -> TempDir {
+        assert_eq!(self.handle.stop(), Exit::Finished);
+        self.dir
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(self.address())
+    }
+}
+
+/// A raw connection.
+pub struct Client {
+    pub stream: TcpStream,
+    pub session: i64,
+    pub passwd: [u8; 16],
+    pub timeout_ms: i32,
+    xid: i32,
+}
+
+/// A reply, or an event if the xid is -1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    pub xid: i32,
+    pub zxid: i64,
+    pub err: i32,
+    pub body: Vec<u8>,
+}
+
+impl Client {
+    /// A socket without handshake.
+    pub fn raw(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        // Only so that a broken server fails a test instead of hanging it.
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        Self { stream, session: 0, passwd: [0; 16], timeout_ms: 0, xid: 0 }
+    }
+
+    /// A new session of ten seconds.
+    pub fn connect(address: SocketAddr) -> Self {
+        let mut client = Self::raw(address);
+        client.handshake(0, [0; 16], 10_000, 0).expect("a session");
+        client
+    }
+
+    /// Asks for a session; `None` if the server says that there is none.
+    pub fn handshake(
+        &mut self,
+        session: i64,
+        passwd: [u8; 16],
+        timeout_ms: i32,
+        last_zxid_seen: i64,
+    ) -> Option<i64> {
+        let request = ConnectRequest {
+            protocol_version: 0,
+            last_zxid_seen,
+            timeout: timeout_ms,
+            session_id: session,
+            passwd: Some(&passwd),
+            read_only: false,
+        };
+        self.send_frame(&request.to_vec());
+        let reply = self.read_frame().expect("a connect response");
+        assert_eq!(reply.len(), 37);
+        self.timeout_ms = i32::from_be_bytes(reply[4..8].try_into().unwrap());
+        self.session = i64::from_be_bytes(reply[8..16].try_into().unwrap());
+        self.passwd = reply[20..36].try_into().unwrap();
+        (self.timeout_ms > 0).then_some(self.session)
+    }
+
+    pub fn send_raw(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    pub fn send_frame(&mut self, payload: &[u8]) {
+        self.send_raw(&framed(payload));
+    }
+
+    /// Sends a request with the next xid.
+    pub fn send(&mut self, kind: i32, body: &[u8]) -> i32 {
+        self.xid += 1;
+        let frame = request(self.xid, kind, body);
+        self.send_raw(&frame);
+        self.xid
+    }
+
+    /// One frame, `None` at the end of the stream (or a reset).
+    pub fn read_frame(&mut self) -> Option<Vec<u8>> {
+        let mut prefix = [0; 4];
+        match self.stream.read_exact(&mut prefix) {
+            Ok(()) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => panic!("no frame came"),
+            Err(_) => return None,
+        }
+        let mut frame = vec![0; i32::from_be_bytes(prefix) as usize];
+        self.stream.read_exact(&mut frame).ok()?;
+        Some(frame)
+    }
+
+    pub fn try_read(&mut self) -> Option<Reply> {
+        let frame = self.read_frame()?;
+        Some(Reply {
+            xid: i32::from_be_bytes(frame[..4].try_into().unwrap()),
+            zxid: i64::from_be_bytes(frame[4..12].try_into().unwrap()),
+            err: i32::from_be_bytes(frame[12..16].try_into().unwrap()),
+            body: frame[16..].to_vec(),
+        })
+    }
+
+    pub fn read(&mut self) -> Reply {
+        self.try_read().expect("the connection stays open")
+    }
+
+    /// Sends and waits for the reply; events in between are an error.
+    pub fn call(&mut self, kind: i32, body: &[u8]) -> Reply {
+        let xid = self.send(kind, body);
+        let reply = self.read();
+        assert_eq!(reply.xid, xid);
+        reply
+    }
+
+    pub fn create(&mut self, path: &str, data: &[u8], flags: i32) -> Reply {
+        self.call(op::CREATE, &create(path, data, flags))
+    }
+
+    pub fn get(&mut self, path: &str, watch: bool) -> Reply {
+        self.call(op::GET_DATA, &path_watch(path, watch))
+    }
+
+    pub fn set(&mut self, path: &str, data: &[u8]) -> Reply {
+        self.call(op::SET_DATA, &set_data(path, data))
+    }
+
+    /// True if the server closed the connection.
+    pub fn is_closed(&mut self) -> bool {
+        self.read_frame().is_none()
+    }
+}
+
+pub fn framed(payload: &[u8]) -> Vec<u8> {
+    let mut out = (payload.len() as u32).to_be_bytes().to_vec();
+    out.extend_from_slice(payload);
+    out
+}
+
+pub fn request(xid: i32, kind: i32, body: &[u8]) -> Vec<u8> {
+    let mut payload = RequestHeader { xid, kind }.to_vec();
+    payload.extend_from_slice(body);
+    framed(&payload)
+}
+
+pub fn create(path: &str, data: &[u8], flags: i32) -> Vec<u8> {
+    let mut out = Vec::new();
+    path.encode(&mut out);
+    data.encode(&mut out);
+    vec![Acl::world(31)].encode(&mut out);
+    flags.encode(&mut out);
+    out
+}
+
+pub fn path_watch(path: &str, watch: bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    path.encode(&mut out);
+    watch.encode(&mut out);
+    out
+}
+
+pub fn set_data(path: &str, data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    path.encode(&mut out);
+    data.encode(&mut out);
+    (-1i32).encode(&mut out);
+    out
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+pub fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+    digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
+}
