@@ -1,0 +1,100 @@
+#!/bin/bash
+# Brings everything the compatibility tests need to a Debian 12 machine with a Rust toolchain, as
+# root, from package registries only. Does nothing that is done already; safe to run again.
+#
+#   packages     Java, Maven, Docker Engine, mmdebstrap, Python venv, Go, a C compiler and
+#                ZooKeeper's C client
+#   jars         five releases of the Java server
+#   images       zookeeper:<release>, built locally
+#   clients      the Java, Go and C programs compiled, kazoo in a venv
+#
+# Where no Docker Engine can run it says so, and the tests start the same jars as processes.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${COMPAT_CACHE:-$(dirname "$here")/target/compat}
+mkdir -p "$cache"
+cache=$(cd "$cache" && pwd)
+started=$SECONDS
+say() { echo "setup: $* ($((SECONDS - started)) s)"; }
+
+# Two runs at once (several checkouts on one machine) would trip over apt and Docker.
+exec 9>/var/lock/rookeeper-compat-setup.lock
+flock 9
+
+missing=()
+need() { # command or file, package
+    if [[ $1 == /* ]]; then [ -e "$1" ] || missing+=("$2"); else command -v "$1" >/dev/null || missing+=("$2"); fi
+}
+need java openjdk-17-jre-headless
+need javac openjdk-17-jdk-headless
+need mvn maven
+need mmdebstrap mmdebstrap
+need python3 python3
+need go golang-go
+need cc gcc
+need nc netcat-openbsd
+need /usr/include/zookeeper/zookeeper.h libzookeeper-mt-dev
+if [ ${#missing[@]} -gt 0 ]; then
+    say "installing ${missing[*]}"
+    log=$cache/apt.log
+    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } \
+        >"$log" 2>&1 || { tail -20 "$log"; echo "setup: apt-get failed, see $log" >&2; exit 1; }
+fi
+
+say "jars of the Java releases"
+"$here/images/jars.sh" "$cache/jars"
+
+if "$here/images/engine.sh" "$cache/dockerd.log"; then
+    say "images"
+    "$here/images/build.sh" "$cache/jars"
+    # Left behind by a test run that was killed.
+    leftover=$(docker ps -aq --filter label=org.testcontainers.managed-by=testcontainers)
+    # shellcheck disable=SC2086 # a list of ids
+    [ -z "$leftover" ] || docker rm -f $leftover >/dev/null
+else
+    say "NO DOCKER ENGINE HERE: Java servers will run as plain processes of the same jars"
+fi
+
+up_to_date() { # stamp, sources...
+    local stamp=$1 source
+    shift
+    [ -e "$stamp" ] || return 1
+    for source in "$@"; do [ "$source" -ot "$stamp" ] || return 1; done
+}
+
+java=$cache/clients/java
+if ! up_to_date "$java/.built" "$here"/clients/java/*.java; then
+    say "Java client"
+    rm -rf "$java" && mkdir -p "$java"
+    javac -nowarn -cp "$cache/jars/3.9.5/*" -d "$java" "$here"/clients/java/*.java
+    touch "$java/.built"
+fi
+
+c=$cache/clients/c
+if ! up_to_date "$c/scenario" "$here"/clients/c/scenario.c; then
+    say "C client"
+    mkdir -p "$c"
+    cc -O1 -Wall -DTHREADED -o "$c/scenario" "$here/clients/c/scenario.c" -lzookeeper_mt
+fi
+
+golang=$cache/clients/go
+if ! up_to_date "$golang/scenario" "$here"/clients/go/*; then
+    say "Go client"
+    mkdir -p "$golang"
+    (cd "$here/clients/go" && go build -o "$golang/scenario" .)
+fi
+
+venv=$cache/clients/python
+if ! up_to_date "$venv/.built" "$here/clients/python/requirements.txt"; then
+    say "kazoo"
+    rm -rf "$venv"
+    # Debian splits venv off; virtualenv-less machines get it here.
+    python3 -m venv "$venv" >/dev/null 2>&1 || {
+        DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-venv >"$cache/apt.log" 2>&1
+        rm -rf "$venv"
+        python3 -m venv "$venv"
+    }
+    "$venv/bin/pip" install -q -r "$here/clients/python/requirements.txt"
+    touch "$venv/.built"
+fi
+say "ready"
