@@ -85,10 +85,10 @@ impl DataTree {
 
     /// `path` = `parent`/`name` was deleted; it had `bytes` of data.
     pub(super) fn quota_deleted(&mut self, path: &str, parent: &str, name: &str, bytes: i64) {
-        if name == LIMITS {
-            if let Some(prefix) = quota_prefix(parent) {
-                self.quotas.prefixes.remove(prefix);
-            }
+        if name == LIMITS
+            && let Some(prefix) = quota_prefix(parent)
+        {
+            self.quotas.prefixes.remove(prefix);
         }
         self.quota_add(path, -1, -bytes);
     }

@@ -49,7 +49,7 @@ fn javas_log_makes_javas_tree() {
     assert_eq!(dump(&tree), expected);
 
     let sessions: Vec<_> = tree.sessions().iter().map(|(id, ms)| (id.0, ms)).collect();
-    let (a, b, c) = (0x1000_0237_d770_002, 0x1000_0237_d770_004, 0x1000_023a_3a80_000);
+    let (a, b, c) = (0x0100_0023_7d77_0002, 0x0100_0023_7d77_0004, 0x0100_0023_a3a8_0000);
     assert_eq!(sessions, [(a, 30_000), (b, 39_000), (c, 20_000)]);
     let ephemerals = |session| {
         let mut paths: Vec<_> = tree.ephemerals_of(SessionId(session)).collect();

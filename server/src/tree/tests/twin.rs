@@ -353,10 +353,10 @@ impl Twin {
             self.delete(&child, zxid).unwrap();
         }
         let node = self.nodes.remove(path).unwrap();
-        if let Some(prefix) = parent.strip_prefix("/zookeeper/quota") {
-            if name == "zookeeper_limits" {
-                self.quotas.remove(prefix);
-            }
+        if name == "zookeeper_limits"
+            && let Some(prefix) = parent.strip_prefix("/zookeeper/quota")
+        {
+            self.quotas.remove(prefix);
         }
         self.count(path, -1, -node.len());
         let parent = self.nodes[parent].perms;
