@@ -344,8 +344,7 @@ impl DataTree {
             zxid,
         });
         self.acls.release(acl);
-        let newest_cut = self.newest_cut();
-        self.nodes.free(id, newest_cut);
+        self.nodes.free(id);
         Ok(())
     }
 

@@ -12,8 +12,12 @@
 //! The walk holds no list of children. It goes through a parent's live list from the end: removing
 //! moves the last child into the gap and adding appends, so what moves to the front was seen
 //! already (*written*) or is born, and both are skipped. Children removed before the walk came to
-//! them are in the parent's list of removed ones. A slot freed while a cut is open is not used again
-//! before that cut is closed, so for a cut an id means the same znode all the time.
+//! them are in the parent's list of removed ones.
+//!
+//! Slots may be used again while a cut is open. Its id then means two znodes: one of the view, which
+//! was saved when it was removed and is reached only through a list of removed ones, and one that is
+//! born and so are all its children. A live list never holds an id in the first sense, a list of
+//! removed ones never in the second.
 //!
 //! Saved records over a limit of bytes cancel the cut, never the write.
 
@@ -99,8 +103,6 @@ struct Frame {
 /// The part of a cut that the tree writes into.
 #[derive(Debug)]
 pub(super) struct SharedCut {
-    /// Cuts of a tree are numbered as they are opened.
-    number: u64,
     closed: AtomicBool,
     /// The walker locks it under the read guard, the tree under the write guard: never contended.
     state: Mutex<CutState>,
@@ -165,12 +167,7 @@ impl DataTree {
             saved_bytes_max: limits.saved_bytes_max,
             cancelled: None,
         };
-        self.cuts_opened += 1;
-        let shared = Arc::new(SharedCut {
-            number: self.cuts_opened,
-            closed: AtomicBool::new(false),
-            state: state.into(),
-        });
+        let shared = Arc::new(SharedCut { closed: AtomicBool::new(false), state: state.into() });
         self.cuts.push(shared.clone());
         Ok(Cut {
             shared,
@@ -197,21 +194,11 @@ impl DataTree {
         for cut in self.cuts.drain(..) {
             cut.state.lock().cancel(CutError::Replaced);
         }
-        self.nodes.release_retired(None);
     }
 
-    /// Gives back what closed cuts held.
+    /// Drops the tree's part of closed cuts.
     pub(super) fn forget_closed_cuts(&mut self) {
-        if self.cuts.is_empty() {
-            return;
-        }
         self.cuts.retain(|cut| !cut.closed.load(Ordering::Acquire));
-        self.nodes.release_retired(self.cuts.first().map(|cut| cut.number));
-    }
-
-    /// Number of the newest open cut.
-    pub(super) fn newest_cut(&self) -> Option<u64> {
-        self.cuts.last().map(|cut| cut.number)
     }
 
     /// Must be called before anything in the record of a znode changes, and before it is removed.
@@ -370,7 +357,7 @@ impl Cut {
 
 impl Drop for Cut {
     fn drop(&mut self) {
-        // The tree gives the ids back at its next change: only it has the write guard.
+        // The tree forgets its part at its next change: only then there is a write guard.
         self.shared.closed.store(true, Ordering::Release);
         self.shared.state.lock().cancel(CutError::Replaced);
     }
@@ -387,10 +374,8 @@ enum Step {
 
 impl Frame {
     fn next_child(&mut self, tree: &DataTree, state: &CutState) -> Step {
-        let children = match tree.nodes.get(self.id).is_live() {
-            true => tree.nodes.children(self.id),
-            false => &[],
-        };
+        // Nothing if the znode is gone.
+        let children = tree.nodes.children(self.id);
         self.cursor = self.cursor.min(children.len());
         if self.cursor == 0 {
             return Step::LiveDone;

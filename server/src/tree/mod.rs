@@ -128,7 +128,6 @@ pub struct DataTree {
     pending_digest: Option<ZxidDigest>,
     /// Open cuts, oldest first.
     cuts: Vec<Arc<cut::SharedCut>>,
-    cuts_opened: u64,
     scratch: Vec<u8>,
 }
 
@@ -174,7 +173,6 @@ impl DataTree {
             digest_log: VecDeque::new(),
             pending_digest: None,
             cuts: Vec::new(),
-            cuts_opened: 0,
             scratch: Vec::new(),
         }
     }

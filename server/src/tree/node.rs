@@ -4,11 +4,9 @@
 //! an owner, a changed ACL or child list) is a [`Rare`] record in pages of its own. Name and data
 //! share one allocation, the [`Blob`].
 //!
-//! Ids carry no generation. A stale id cannot be followed by accident: indexes are updated in the
-//! change that frees a slot, and slots freed while a cut is open are not used again before it is
-//! closed (`retired`), so an id means one znode for as long as anybody outside the tree holds it.
-
-use std::collections::VecDeque;
+//! Ids carry no generation. Inside the tree no id outlives its znode: every index is updated in the
+//! change that frees the slot (`DataTree::check` proves it). Only cuts hold ids longer; why reuse
+//! does not confuse them is in `cut`.
 
 use jute::data::{Stat, StatPersisted};
 use triomphe::ThinArc;
@@ -148,8 +146,6 @@ pub(super) struct Nodes {
     rares: Pages<Rare>,
     free_slots: Vec<NodeId>,
     free_rares: Vec<u32>,
-    /// Freed while cuts were open, with the number of the newest of them; see the module page.
-    retired: VecDeque<(u64, NodeId)>,
     live: usize,
 }
 
@@ -162,7 +158,6 @@ impl Nodes {
             rares,
             free_slots: Vec::new(),
             free_rares: Vec::new(),
-            retired: VecDeque::new(),
             live: 0,
         }
     }
@@ -227,28 +222,15 @@ impl Nodes {
         }
     }
 
-    /// Frees a znode. If cuts are open, up to number `newest_cut`, its id is kept back until
-    /// [`Nodes::release_retired`].
-    pub(super) fn free(&mut self, id: NodeId, newest_cut: Option<u64>) {
+    /// Frees a znode.
+    pub(super) fn free(&mut self, id: NodeId) {
         let slot = std::mem::take(self.slots.get_mut(id));
         if slot.rare != 0 {
             *self.rares.get_mut(slot.rare) = Rare::default();
             self.free_rares.push(slot.rare);
         }
         self.live -= 1;
-        match newest_cut {
-            Some(cut) => self.retired.push_back((cut, id)),
-            None => self.free_slots.push(id),
-        }
-    }
-
-    /// Cuts below number `oldest_cut` are closed; without one, all are.
-    pub(super) fn release_retired(&mut self, oldest_cut: Option<u64>) {
-        let oldest = oldest_cut.unwrap_or(u64::MAX);
-        while let Some((_, id)) = self.retired.front().copied().filter(|(cut, _)| *cut < oldest) {
-            self.retired.pop_front();
-            self.free_slots.push(id);
-        }
+        self.free_slots.push(id);
     }
 
     /// Bytes requested for pages.
@@ -422,20 +404,17 @@ mod tests {
     }
 
     #[test]
-    fn slots_are_reused_but_not_while_retired() {
+    fn slots_and_rare_records_are_reused() {
         let mut nodes = Nodes::new();
         let blob = |name: &str| Blob::new(name.as_bytes(), None, &mut Vec::new());
         let a = nodes.allocate(blob("a"));
         let b = nodes.allocate(blob("b"));
         nodes.rare_mut(b).owner = 7;
-        nodes.free(a, Some(3));
-        nodes.release_retired(Some(3));
-        assert_eq!(nodes.allocate(blob("c")), 2);
-        nodes.release_retired(Some(4));
-        assert_eq!(nodes.allocate(blob("d")), a);
-        nodes.free(b, None);
-        let again = nodes.allocate(blob("e"));
+        nodes.free(a);
+        assert_eq!(nodes.allocate(blob("c")), a);
+        nodes.free(b);
+        let again = nodes.allocate(blob("d"));
         assert_eq!((again, nodes.persisted(again).ephemeral_owner), (b, 0));
-        assert_eq!(nodes.len(), 3);
+        assert_eq!((nodes.len(), nodes.id_end()), (2, 2));
     }
 }
