@@ -1,15 +1,19 @@
 //! `rkload`: load generator, floor and comparison. Each command prints JSON on standard output.
 #![forbid(unsafe_code)]
 
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
+use compat_tests::load::compare::{self, Options, Part};
 use compat_tests::load::floor;
 use compat_tests::load::report::{Report, listener};
 use compat_tests::load::scenario::{self, Mixed, Server};
 use compat_tests::load::work::{Kind, Until};
+use compat_tests::server;
 
 /// Load for a ZooKeeper server over the raw protocol.
 #[derive(Parser)]
@@ -74,6 +78,8 @@ enum Command {
         #[arg(long, default_value_t = 16)]
         at_once: usize,
     },
+    /// Run everything against ours, Java and the floor; prints a Markdown table.
+    Compare(CompareArgs),
     /// Serve canned replies: the least a server can do.
     Floor {
         /// Port on the loopback interface.
@@ -106,6 +112,37 @@ struct TreeArgs {
     /// The tree is there already.
     #[arg(long)]
     no_setup: bool,
+}
+
+#[derive(Args)]
+struct CompareArgs {
+    /// Our binary; by default the newest build of this workspace.
+    #[arg(long)]
+    rookeeper: Option<PathBuf>,
+    /// Class path of the Java server; by default the jars that `compat-tests/setup.sh` brought.
+    #[arg(long)]
+    java_class_path: Option<String>,
+    /// Leave Java out.
+    #[arg(long)]
+    no_java: bool,
+    /// JVM flags.
+    #[arg(long, default_value = "-Xmx4g", allow_hyphen_values = true)]
+    java_flags: String,
+    /// Rounds per row; the median counts.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Length of one run, seconds.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Znodes of the big tree.
+    #[arg(long, default_value_t = 1_000_000)]
+    fill: usize,
+    /// Only these groups of rows.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    parts: Vec<Part>,
+    /// Write all numbers to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -159,9 +196,41 @@ fn main() -> Result<()> {
         Command::Sessions { server, count, at_once } => {
             print(&scenario::sessions(server.server(), count, at_once)?)
         }
+        Command::Compare(compare) => compare.run(),
         Command::Floor { port, value_size } => {
             floor::serve((Ipv4Addr::LOCALHOST, port).into(), value_size)
         }
+    }
+}
+
+impl CompareArgs {
+    fn run(self) -> Result<()> {
+        let home = server::scratch("bench")?;
+        let class_path = match self.java_class_path {
+            _ if self.no_java => None,
+            Some(given) => Some(given),
+            None => {
+                let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/root/conf");
+                let jars = server::jars(server::TARGET)?;
+                Some(format!("{}:{}/*", conf.display(), jars.display()))
+            }
+        };
+        let table = compare::run(&Options {
+            rookeeper: self.rookeeper.map_or_else(server::rookeeper_binary, Ok)?,
+            java_class_path: class_path,
+            java_flags: self.java_flags.split_whitespace().map(str::to_owned).collect(),
+            home: home.path().to_owned(),
+            rounds: self.rounds,
+            time: Duration::from_secs_f64(self.seconds),
+            fill: self.fill,
+            parts: self.parts,
+        })?;
+        if let Some(path) = self.json {
+            fs::write(&path, serde_json::to_string_pretty(&table)?)
+                .with_context(|| format!("write {}", path.display()))?;
+        }
+        print!("{}", table.markdown());
+        Ok(())
     }
 }
 

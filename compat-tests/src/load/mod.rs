@@ -11,10 +11,12 @@
 //! write; CPU per read is reported as a multiple of what the floor needs for the same work, which
 //! takes machine, kernel and generator out of the number.
 //!
-//! Start reading at [`swarm`] (connections) and [`work`] (what they do).
+//! Start reading at [`swarm`] (connections) and [`work`] (what they do), then [`compare`].
 
+pub mod compare;
 pub mod floor;
 pub mod report;
 pub mod scenario;
 pub mod swarm;
+pub mod target;
 pub mod work;

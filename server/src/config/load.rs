@@ -755,7 +755,8 @@ fn without_effect(keys: &Keys, table: &PropertyTable) -> Vec<Notice> {
     for (name, source) in table.unasked() {
         let Some(place) = table.place(name) else { continue };
         let key = name.strip_prefix("zookeeper.").unwrap_or(name);
-        if listed(ELSEWHERE, name) {
+        let for_clients = name == "zookeeper.client.secure" && *source == Source::CommandLine;
+        if for_clients || listed(ELSEWHERE, name) {
             continue;
         }
         if listed(JVM_ONLY, name) {

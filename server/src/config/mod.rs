@@ -31,3 +31,6 @@ pub use settings::*;
 pub use table::{PropertyTable, Source};
 pub use tls::{ClientAuth, Secret, StoreSettings, StoreType, TlsSettings};
 pub use types::*;
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::base::{Mono, SessionId, Zxid};
+use crate::metrics::GaugeSet;
 
 /// The role a server reports (`Mode:` line, `server_state`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,6 +155,63 @@ pub struct TreeView {
     pub digests: Vec<(Zxid, i64)>,
 }
 
+/// Gauges that come from elsewhere than the other views.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExtraGauges {
+    /// Global sessions.
+    pub global_sessions: u64,
+    /// Local sessions.
+    pub local_sessions: u64,
+    /// Probability with which the connection throttle refuses a handshake.
+    pub connection_drop_probability: f64,
+    /// TLS handshakes running.
+    pub outstanding_tls_handshakes: u64,
+    /// Connections without a verified client certificate, from other hosts.
+    pub non_mtls_remote: u64,
+    /// The same, from this host.
+    pub non_mtls_local: u64,
+    /// `quota_count_limit_per_namespace` and its three siblings.
+    pub quotas: Vec<GaugeSet>,
+}
+
+/// What an ensemble member shows besides.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PeerView {
+    /// State and phase: `leading - broadcast`, `following - synchronization - diff`.
+    pub state: String,
+    /// On an observer, the id of its learner master.
+    pub observer_master_id: Option<i64>,
+    /// Voting members.
+    pub quorum_size: u64,
+    /// Own election ports.
+    pub election_ports: Vec<u16>,
+    /// Own quorum ports.
+    pub quorum_ports: Vec<u16>,
+    /// Whether this server observes.
+    pub observer: bool,
+    /// Text of `/zookeeper/config`: member lines and `version=<hex>`, no newline at the end.
+    pub membership: String,
+    /// Observers in sync, on a leader and on an observer master.
+    pub synced_observers: Option<u64>,
+    /// On a leader.
+    pub leader: Option<LeaderView>,
+}
+
+/// What a leader shows besides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LeaderView {
+    /// Connected learners.
+    pub learners: u64,
+    /// Followers in sync.
+    pub synced_followers: u64,
+    /// Followers in sync that do not vote.
+    pub synced_non_voting_followers: u64,
+    /// `sync` requests waiting.
+    pub pending_syncs: u64,
+    /// Time as the leader.
+    pub uptime: Duration,
+}
+
 /// The sight of a running server. Implemented by `server::View`; literal in tests.
 pub trait ServerView: Send + Sync {
     /// False while the server has no role (election) or is shutting down.
@@ -176,7 +234,15 @@ pub trait ServerView: Send + Sync {
     fn addresses(&self) -> (Vec<SocketAddr>, Vec<SocketAddr>);
     /// Last, smallest and largest proposal in bytes, -1 before the first; `None` unless leading.
     fn proposal_sizes(&self) -> Option<(i64, i64, i64)>;
-    /// `srst`.
+    /// Gauges that come from elsewhere.
+    fn gauges(&self) -> ExtraGauges {
+        ExtraGauges::default()
+    }
+    /// The ensemble, `None` on a standalone server.
+    fn peer(&self) -> Option<PeerView> {
+        None
+    }
+    /// `srst`: counters and latencies of the view; the metrics are reset by the words.
     fn reset_stats(&self);
     /// `crst`.
     fn reset_connection_stats(&self);
