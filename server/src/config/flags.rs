@@ -72,7 +72,8 @@ impl JvmFlags {
         for agent in agents {
             let text = format!(
                 "{agent}: there is no JVM to instrument. For metrics set \
-                 metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider"
+                 metricsProvider.className=\
+                 org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider"
             );
             notices.push(Notice { level: Level::Warn, text });
         }

@@ -730,7 +730,8 @@ fn own_role(
     ensemble.role = member.map_or(Role::Participant, |member| member.role);
     if ensemble.role != hint {
         let text = format!(
-            "Peer type from servers list ({}) doesn't match peerType ({}). Defaulting to servers list.",
+            "Peer type from servers list ({}) doesn't match peerType ({}). Defaulting to \
+                servers list.",
             ensemble.role.java_name(),
             hint.java_name()
         );

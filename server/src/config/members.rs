@@ -151,7 +151,8 @@ impl Member {
         let addresses = java_split(parts[0], '|');
         if addresses.len() > 1 && !multi_address {
             return Err(ConfigError::config(format!(
-                "Multiple address feature is disabled, but multiple addresses were specified for sid {sid}"
+                "Multiple address feature is disabled, but multiple addresses were specified \
+                    for sid {sid}"
             ))
             .allowed("several addresses with -Dzookeeper.multiAddress.enabled=true only"));
         }

@@ -1,4 +1,4 @@
-//! `zoo.cfg`, dynamic configuration files and Java system properties, read once into one [`Config`].
+//! `zoo.cfg`, dynamic configuration files and Java system properties, read once into a [`Config`].
 //!
 //! Owns: the Java properties grammar, every key and property of ZooKeeper 3.9.5 with its parsing
 //! rule and default, the `server.N` grammar, cross checks, and the texts of what is wrong. Must

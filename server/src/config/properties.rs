@@ -44,7 +44,7 @@ fn is_blank(byte: u8) -> bool {
 }
 
 impl JavaProperties {
-    /// Parses a file. Bytes are ISO-8859-1: other characters need `\uXXXX`.
+    /// Parses a file. Bytes are ISO-8859-1: other characters need a `\u` escape.
     pub fn parse(bytes: &[u8]) -> Result<Self, SyntaxError> {
         let mut properties = Self::default();
         let mut lines = Lines { bytes, at: 0, line: 1 };

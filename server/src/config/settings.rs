@@ -77,14 +77,21 @@ impl StorageSettings {
         let snap_size_limit_kb = p.long("snapSizeLimitInKb", 4_194_304);
         let flush_delay_ms = p.long("flushDelay", 0);
         let pre_alloc_size_kb = number_or(p, "zookeeper.preAllocSize", 65_536);
-        let mut commit_log_count = number_or(p, "zookeeper.commitLogCount", 500) as i32;
+        let mut commit_log_count =
+            number_or(p, "zookeeper.commitLogCount", 500).clamp(-1, i32::MAX.into()) as i32;
         if commit_log_count < 500 {
-            p.warn(format!("The configured commitLogCount {commit_log_count} is less than the recommended 500, going to use the recommended one"));
+            p.warn(format!(
+                "The configured commitLogCount {commit_log_count} is less than the \
+                recommended 500, going to use the recommended one"
+            ));
             commit_log_count = 500;
         }
         let mut snapshot_size_factor = p.double("snapshotSizeFactor", 0.33);
         if snapshot_size_factor > 1.0 {
-            p.warn(format!("The configured snapshotSizeFactor {snapshot_size_factor} is invalid, going to use 0.33"));
+            p.warn(format!(
+                "The configured snapshotSizeFactor {snapshot_size_factor} is \
+                invalid, going to use 0.33"
+            ));
             snapshot_size_factor = 0.33;
         }
         let compression = match p.text_or("snapshot.compression.method", "").to_lowercase().as_str()
@@ -93,7 +100,10 @@ impl StorageSettings {
             "gz" => Compression::Gzip,
             "snappy" => Compression::Snappy,
             other => {
-                p.warn(format!("snapshot.compression.method={other}: not one of gz, snappy or nothing; snapshots are not compressed"));
+                p.warn(format!(
+                    "snapshot.compression.method={other}: not one of gz, snappy or \
+                    nothing; snapshots are not compressed"
+                ));
                 Compression::None
             }
         };
@@ -220,7 +230,10 @@ impl LimitSettings {
         let jute_max_buffer = p.int_named("jute.maxbuffer", 0xf_ffff);
         let mut max_cnxns = p.int("maxCnxns", 0);
         if max_cnxns < 0 {
-            p.warn(format!("maxCnxns should be greater than or equal to 0, using default value 0 (was {max_cnxns})"));
+            p.warn(format!(
+                "maxCnxns should be greater than or equal to 0, using default value \
+                0 (was {max_cnxns})"
+            ));
             max_cnxns = 0;
         }
         let mut large_request_max_bytes = p.int("largeRequestMaxBytes", 100 * 1024 * 1024);
@@ -239,7 +252,10 @@ impl LimitSettings {
         }
         let mut container_max_per_minute = p.int_named("znode.container.maxPerMinute", 10_000);
         if container_max_per_minute < 1 {
-            p.warn(format!("znode.container.maxPerMinute={container_max_per_minute}: must be above 0; using 10000"));
+            p.warn(format!(
+                "znode.container.maxPerMinute={container_max_per_minute}: must be \
+                above 0; using 10000"
+            ));
             container_max_per_minute = 10_000;
         }
         Self {
@@ -596,7 +612,8 @@ fn required_schemes(
     let Some(schemes) = schemes else {
         return Err(ConfigError::new(
             Kind::Arguments,
-            "zookeeper.enforce.auth.enabled is true zookeeper.enforce.auth.schemes must be  configured.",
+            "zookeeper.enforce.auth.enabled is true zookeeper.enforce.auth.schemes must be  \
+                configured.",
         )
         .at(p.table().place("zookeeper.enforce.auth.enabled"))
         .allowed(available.join(", ")));
@@ -664,7 +681,10 @@ impl ElectionSettings {
     pub(super) fn read(p: &mut Reader<'_>) -> Result<Self, ConfigError> {
         let mut port_bind_retry = p.int("electionPortBindRetry", 3);
         if port_bind_retry < 0 {
-            p.info(format!("'zookeeper.electionPortBindRetry' contains invalid value: {port_bind_retry}(must be >= 0). Use default value of 3 instead."));
+            p.info(format!(
+                "'zookeeper.electionPortBindRetry' contains invalid value: \
+                {port_bind_retry}(must be >= 0). Use default value of 3 instead."
+            ));
             port_bind_retry = 3;
         }
         let cnx_timeout_ms = match p.text("cnxTimeout") {

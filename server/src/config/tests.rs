@@ -156,7 +156,8 @@ fn typed_keys_take_effect() {
          localSessionsUpgradingEnabled=true\ninitLimit=10\nsyncLimit=5\nelectionAlg=3\n\
          quorumListenOnAllIPs=true\nsyncEnabled=false\nreconfigEnabled=true\n\
          observerMasterPort=2191\nconnectToLearnerMasterLimit=4\noraclePath=/o\n\
-         metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider\n\
+         metricsProvider.className=\
+         org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider\n\
          metricsProvider.httpPort=7001\nmetricsProvider.exportJvmInfo=false\nmetricsProvider.x=y\n\
          jvm.pause.monitor=true\njvm.pause.warn-threshold.ms=1\n",
     );
@@ -529,7 +530,8 @@ fn member_lines() {
         ("h:1:70000", "port out of range:70000"),
         (
             "h:1:1",
-            "Client and election port must be different! Please update the configuration file on server.7",
+            "Client and election port must be different! Please update the configuration file \
+                on server.7",
         ),
         ("[::1:1:2", "[::1:1:2 starts with '[' but has no matching ']:'"),
         ("[::1]:", "[::1]: doesn't have a port after colon"),
