@@ -274,7 +274,7 @@ impl Config {
         let p = &mut reader;
         let quorum_tls_used = ensemble.ssl_quorum || ensemble.port_unification || admin_tls;
         let storage = StorageSettings::read(p);
-        let limits = LimitSettings::read(p);
+        let limits = LimitSettings::read(p)?;
         let client_io = ClientIoSettings::read(p)?;
         let auth = AuthSettings::read(p)?;
         let election = ElectionSettings::read(p)?;

@@ -17,6 +17,7 @@ mod flags;
 mod load;
 mod members;
 mod names;
+mod options;
 mod properties;
 mod settings;
 mod table;

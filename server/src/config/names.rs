@@ -31,7 +31,6 @@ pub(super) const JVM_ONLY: &[&str] = &[
     "zookeeper.admin.httpVersion",
     "zookeeper.ssl.sslProvider",
     "zookeeper.test.allowDiscontinuousProposals",
-    "zookeeper.watchManagerName",
     "zookeeper.watcherClean*",
     "jdk.tls.rejectClientInitiatedRenegotiation",
     "sun.security.jgss.native",

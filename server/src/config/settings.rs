@@ -10,6 +10,7 @@ use super::error::{ConfigError, Kind};
 use super::java_trim;
 use super::table::{Reader, parse_i32, parse_i64};
 use super::tls::Secret;
+use crate::acl::DigestAlgorithm;
 
 /// Snapshot file compression (`SnapStream.StreamMode`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -223,10 +224,19 @@ pub struct LimitSettings {
     pub extended_types: bool,
     /// `emulate353TTLNodes`.
     pub emulate_353_ttl: bool,
+    /// `watchManagerName` is `WatchManagerOptimized`, which refuses persistent watches.
+    pub standard_watches_only: bool,
 }
 
 impl LimitSettings {
-    pub(super) fn read(p: &mut Reader<'_>) -> Self {
+    pub(super) fn read(p: &mut Reader<'_>) -> Result<Self, ConfigError> {
+        check_class(
+            p,
+            "watchManagerName",
+            &["WatchManager", "WatchManagerOptimized"].map(|c| format!("{SERVER}watch.{c}")),
+            |class| format!("Couldn't instantiate {class}"),
+            Kind::Unexpected,
+        )?;
         let jute_max_buffer = p.int_named("jute.maxbuffer", 0xf_ffff);
         let mut max_cnxns = p.int("maxCnxns", 0);
         if max_cnxns < 0 {
@@ -258,7 +268,7 @@ impl LimitSettings {
             ));
             container_max_per_minute = 10_000;
         }
-        Self {
+        Ok(Self {
             global_outstanding: p.int("globalOutstandingLimit", 1000),
             jute_max_buffer,
             jute_extra_size: p.int("jute.maxbuffer.extrasize", jute_max_buffer).max(1024),
@@ -281,7 +291,8 @@ impl LimitSettings {
             container_max_never_used_ms: p.long_named("znode.container.maxNeverUsedIntervalMs", 0),
             extended_types: p.flag("extendedTypesEnabled", false),
             emulate_353_ttl: p.flag("emulate353TTLNodes", false),
-        }
+            standard_watches_only: p.text_or("watchManagerName", "").ends_with("Optimized"),
+        })
     }
 }
 
@@ -468,7 +479,7 @@ pub struct AuthSettings {
     pub eager_acl_check: bool,
     /// `DigestAuthenticationProvider.enabled`.
     pub digest_enabled: bool,
-    /// `DigestAuthenticationProvider.digestAlg`, one of [`DIGEST_ALGORITHMS`].
+    /// `DigestAuthenticationProvider.digestAlg`, a JCA name.
     pub digest_algorithm: String,
     /// `DigestAuthenticationProvider.superDigest`, `user:base64`.
     pub super_digest: Option<Secret>,
@@ -482,8 +493,8 @@ pub struct AuthSettings {
     pub sasl_super_password: Option<Secret>,
     /// `letAnySaslUserDoX`.
     pub let_any_sasl_user_do_x: Option<String>,
-    /// `ensembleAuthName`, split at commas, trimmed.
-    pub ensemble_auth_names: Vec<String>,
+    /// `ensembleAuthName`, split at commas, trimmed; `None` accepts every name.
+    pub ensemble_auth_names: Option<Vec<String>>,
     /// `sessionRequireClientSASLAuth`.
     pub session_require_sasl: bool,
     /// Schemes of which a session needs one: `enforce.auth.schemes` if `enforce.auth.enabled`,
@@ -515,20 +526,17 @@ pub struct AuthSettings {
     pub fips_mode: bool,
 }
 
-/// Values of `DigestAuthenticationProvider.digestAlg` that every JVM knows.
-pub const DIGEST_ALGORITHMS: &[&str] = &["SHA1", "SHA-256", "SHA3-256"];
-
 impl AuthSettings {
     pub(super) fn read(p: &mut Reader<'_>) -> Result<Self, ConfigError> {
         let digest_enabled = p.flag("DigestAuthenticationProvider.enabled", true);
         let digest_algorithm = p.text_or("DigestAuthenticationProvider.digestAlg", "SHA1");
-        if digest_enabled && !DIGEST_ALGORITHMS.contains(&digest_algorithm.as_str()) {
+        if digest_enabled && DigestAlgorithm::from_java_name(&digest_algorithm).is_none() {
             return Err(ConfigError::new(
                 Kind::Unexpected,
                 format!("don't support this ACL digest algorithm: {digest_algorithm}"),
             )
             .at(p.table().place("zookeeper.DigestAuthenticationProvider.digestAlg"))
-            .allowed(DIGEST_ALGORITHMS.join(", ")));
+            .allowed("SHA1, SHA-256, SHA-512, SHA3-256 and their sisters, MD5"));
         }
         let mut providers = Vec::new();
         for (name, class) in p.table().with_prefix("zookeeper.authProvider.") {
@@ -566,7 +574,7 @@ impl AuthSettings {
                 .text("SASLAuthenticationProvider.superPassword")
                 .map(Secret::new),
             let_any_sasl_user_do_x: p.text("letAnySaslUserDoX"),
-            ensemble_auth_names: list(&p.text_or("ensembleAuthName", "")),
+            ensemble_auth_names: p.text("ensembleAuthName").map(|names| list(&names)),
             session_require_sasl,
             required_schemes,
             allow_sasl_failed_clients: p.flag("allowSaslFailedClients", false),

@@ -399,6 +399,29 @@ fn errors_name_file_line_key_value_and_what_is_allowed() {
 }
 
 #[test]
+fn options_are_in_final_units() {
+    let config = good(
+        "clientPort=0\npreAllocSize=1\nsnapSizeLimitInKb=0\nautopurge.purgeInterval=2\n\
+         maxClientCnxns=-1\nmaxBatchSize=0\nwatchManagerName=\
+         org.apache.zookeeper.server.watch.WatchManagerOptimized",
+    );
+    let net = config.net_options();
+    assert_eq!(net.addresses, ["0.0.0.0:0".parse().unwrap()]);
+    assert_eq!((net.connections_per_address_max, net.frame_max), (0, 1_048_575));
+    assert_eq!(net.large_request_threshold, None);
+    let storage = config.storage_options(7);
+    assert_eq!(storage.log.preallocate_bytes, 1024);
+    assert_eq!((storage.log.snap_size_limit_bytes, storage.log.seed), (None, 7));
+    let pipeline = config.pipeline_options();
+    assert_eq!((pipeline.purge_interval_ms, pipeline.log_batch_max), (7_200_000, usize::MAX));
+    assert!(config.watch_options(1).standard_only);
+    assert!(config.schemes().is_ok());
+    assert!(config.conf_options().data_dir.ends_with("version-2"));
+    assert_eq!(config.word_whitelist(), Some(vec!["srvr".to_owned()]));
+    assert_eq!(good("4lw.commands.whitelist=*").word_whitelist(), None);
+}
+
+#[test]
 fn files_that_cannot_be_read() {
     let dir = Dir::new();
     let missing = Config::load(&dir.path("zoo.cfg"), &JvmFlags::default()).unwrap_err();

@@ -1,0 +1,233 @@
+//! From the configuration to each module's own `Options`: units become final, "0 and below means
+//! none" becomes `None`, numbers become unsigned.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{AuthProvider, Compression, Config, ConfigError, Kind, Whitelist};
+use crate::acl::{
+    DigestAlgorithm, DigestProvider, EnsembleProvider, Provider, SaslProvider, Schemes,
+    X509Provider,
+};
+use crate::net::fourlw::ConfOptions;
+use crate::tree::TreeOptions;
+use crate::{acl, net, pipeline, prep, replica, storage, watch};
+
+/// A limit for which 0 and below mean that there is none.
+fn limit(value: i64) -> Option<u64> {
+    u64::try_from(value).ok().filter(|value| *value > 0)
+}
+
+/// A count that is never negative.
+fn count(value: impl Into<i64>) -> u64 {
+    u64::try_from(value.into()).unwrap_or(0)
+}
+
+fn size(value: impl Into<i64>) -> usize {
+    usize::try_from(value.into()).unwrap_or(0)
+}
+
+impl Config {
+    /// For [`crate::net`]. TLS listeners are not among the addresses.
+    pub fn net_options(&self) -> net::Options {
+        let limits = &self.limits;
+        let throttle = &limits.request_throttle;
+        let tokens = &limits.connection_throttle;
+        net::Options {
+            addresses: self.client_address.into_iter().collect(),
+            backlog: self.client_port_listen_backlog,
+            connections_per_address_max: size(self.max_client_cnxns),
+            connections_max: size(limits.max_cnxns),
+            io_threads: self.client_io.worker_threads.map_or(0, size),
+            frame_max: size(limits.jute_max_buffer),
+            field_max: size(limits.jute_max_buffer) + size(limits.jute_extra_size),
+            session_timeout_min_ms: self.min_session_timeout,
+            session_timeout_max_ms: self.max_session_timeout,
+            outstanding_max: size(limits.global_outstanding),
+            large_request_threshold: limit(limits.large_request_threshold.into())
+                .map(|bytes| bytes as usize),
+            large_request_bytes_max: size(limits.large_request_max_bytes),
+            request_throttle: net::RequestThrottle {
+                requests_max: size(throttle.max_requests),
+                stall_time_ms: count(throttle.stall_time_ms),
+                drop_stale: throttle.drop_stale,
+                stale_connection_check: throttle.stale_connection_check,
+                stale_latency_check: throttle.stale_latency_check,
+                op_wait_time_ms: count(throttle.op_wait_time_ms),
+            },
+            connection_throttle: net::ConnectionThrottle {
+                tokens: tokens.tokens.into(),
+                fill_time_ms: count(tokens.fill_time_ms),
+                fill_count: tokens.fill_count.into(),
+                freeze_time_ms: tokens.freeze_time_ms.into(),
+                drop_increase: tokens.drop_increase,
+                drop_decrease: tokens.drop_decrease,
+                decrease_ratio: tokens.decrease_ratio,
+                weight_enabled: tokens.weight_enabled,
+                global_session_weight: tokens.global_weight.into(),
+                renew_session_weight: tokens.renew_weight.into(),
+                local_session_weight: tokens.local_weight.into(),
+            },
+            sessionless_timeout_ms: count(self.client_io.sessionless_timeout_ms),
+            required_schemes: self.auth.required_schemes.clone(),
+            allow_sasl_failed_clients: self.auth.allow_sasl_failed_clients,
+            ..net::Options::default()
+        }
+    }
+
+    /// For [`crate::replica`].
+    pub fn replica_options(&self) -> replica::Options {
+        let limits = &self.limits;
+        replica::Options {
+            tick_ms: count(self.tick_time),
+            snap_count: count(self.storage.snap_count),
+            snap_size_max_bytes: limit(self.storage.snap_size_limit_kb)
+                .map(|kib| kib.saturating_mul(1024)),
+            container_check_interval_ms: count(limits.container_check_interval_ms),
+            container_removals_per_minute: count(limits.container_max_per_minute),
+            container_never_used_max_ms: limits.container_max_never_used_ms,
+            ..replica::Options::default()
+        }
+    }
+
+    /// For [`crate::pipeline`].
+    pub fn pipeline_options(&self) -> pipeline::Options {
+        let hours = count(self.purge_interval_hours);
+        pipeline::Options {
+            log_batch_max: match size(self.storage.max_batch_size) {
+                0 => usize::MAX,
+                some => some,
+            },
+            purge_retain_count: size(self.snap_retain_count),
+            purge_interval_ms: hours * 3_600_000,
+            sync_warning_ms: count(self.storage.fsync_warning_ms),
+        }
+    }
+
+    /// For [`crate::storage`]; `seed` spreads snapshots of servers over time.
+    pub fn storage_options(&self, seed: u64) -> storage::Options {
+        let files = &self.storage;
+        storage::Options {
+            log: storage::LogOptions {
+                preallocate_bytes: limit(files.pre_alloc_size_kb)
+                    .map_or(0, |kib| kib.saturating_mul(1024)),
+                snap_count: u32::try_from(files.snap_count).unwrap_or(2),
+                snap_size_limit_bytes: limit(files.snap_size_limit_kb)
+                    .map(|kib| kib.saturating_mul(1024)),
+                log_size_limit_bytes: limit(files.txn_log_size_limit_kb)
+                    .map(|kib| kib.saturating_mul(1024)),
+                force_sync: files.force_sync,
+                fsync_warning: Duration::from_millis(count(files.fsync_warning_ms)),
+                seed,
+            },
+            snapshot: storage::SnapshotOptions {
+                compression: match files.compression {
+                    Compression::None => storage::Compression::None,
+                    Compression::Gzip => storage::Compression::Gzip,
+                    Compression::Snappy => storage::Compression::Snappy,
+                },
+                digest: files.digest_enabled,
+                last_zxid: files.serialize_last_processed_zxid,
+            },
+            datadir_auto_create: files.datadir_autocreate,
+            db_auto_create: files.db_autocreate,
+            snapshot_trust_empty: files.trust_empty,
+            commit_log_count: size(files.commit_log_count),
+            field_max: size(self.limits.jute_max_buffer) + size(self.limits.jute_extra_size),
+        }
+    }
+
+    /// For [`crate::tree`].
+    pub fn tree_options(&self, hash_seed: u64) -> TreeOptions {
+        TreeOptions {
+            hash_seed,
+            digest_enabled: self.storage.digest_enabled,
+            extended_types: self.limits.extended_types,
+            emulate_353_ttl: self.limits.emulate_353_ttl,
+        }
+    }
+
+    /// For [`crate::watch`].
+    pub fn watch_options(&self, hash_seed: u64) -> watch::Options {
+        watch::Options { hash_seed, standard_only: self.limits.standard_watches_only }
+    }
+
+    /// For [`crate::prep`].
+    pub fn prep_options(&self, hash_seed: u64) -> prep::Options {
+        prep::Options {
+            enforce_quota: self.limits.enforce_quota,
+            close_session_txn: self.storage.close_session_txn,
+            reconfig_enabled: self.ensemble.reconfig_enabled,
+            hash_seed,
+        }
+    }
+
+    /// The authentication schemes.
+    ///
+    /// # Errors
+    /// If an enforced scheme has no provider.
+    pub fn schemes(&self) -> Result<Schemes, ConfigError> {
+        let auth = &self.auth;
+        let digest = DigestProvider {
+            algorithm: DigestAlgorithm::from_java_name(&auth.digest_algorithm).unwrap_or_default(),
+            super_digest: auth.super_digest.as_ref().map(|secret| secret.expose().to_owned()),
+        };
+        let providers = auth.providers.iter().filter_map(|(_, provider)| {
+            Some::<Arc<dyn Provider>>(match provider {
+                AuthProvider::Sasl => {
+                    Arc::new(SaslProvider { any_user: auth.let_any_sasl_user_do_x.clone() })
+                }
+                AuthProvider::X509 => {
+                    Arc::new(X509Provider { super_user: auth.x509_super_user.clone() })
+                }
+                AuthProvider::Ensemble => {
+                    Arc::new(EnsembleProvider { names: auth.ensemble_auth_names.clone() })
+                }
+                AuthProvider::Digest => Arc::new(digest.clone()),
+                AuthProvider::Ip => return None,
+            })
+        });
+        let providers = providers.collect();
+        let options = acl::Options {
+            skip_acl: auth.skip_acl,
+            digest: auth.digest_enabled.then_some(digest),
+            providers,
+            enforced: auth.required_schemes.clone(),
+        };
+        Schemes::new(options).map_err(|scheme| {
+            ConfigError::new(
+                Kind::Arguments,
+                format!("Authentication scheme {scheme} is not available."),
+            )
+        })
+    }
+
+    /// Names of the enabled four-letter words, `None` for all.
+    pub fn word_whitelist(&self) -> Option<Vec<String>> {
+        match &self.client_io.whitelist {
+            Whitelist::All => None,
+            Whitelist::Names(names) => Some(names.clone()),
+        }
+    }
+
+    /// What `conf` prints.
+    pub fn conf_options(&self) -> ConfOptions {
+        let version_2 = |root: &PathBuf| {
+            let dir = root.join("version-2");
+            std::path::absolute(&dir).unwrap_or(dir)
+        };
+        ConfOptions {
+            data_dir: version_2(&self.data_dir),
+            data_log_dir: version_2(&self.data_log_dir),
+            tick_time: self.tick_time,
+            max_client_cnxns: self.max_client_cnxns,
+            min_session_timeout: self.min_session_timeout,
+            max_session_timeout: self.max_session_timeout,
+            client_port_listen_backlog: self.client_port_listen_backlog,
+            server_id: if self.is_distributed() { self.my_id.unwrap_or(0) } else { 0 },
+            init_limit: self.ensemble.init_limit,
+            sync_limit: self.ensemble.sync_limit,
+        }
+    }
+}
