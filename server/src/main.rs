@@ -1,4 +1,6 @@
 //! The `rookeeper` binary: arguments and exit codes.
 #![forbid(unsafe_code)]
 
-fn main() {}
+fn main() {
+    std::process::exit(rookeeper::cli::run(std::env::args_os()));
+}

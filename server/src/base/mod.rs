@@ -6,6 +6,7 @@ mod error;
 mod ids;
 mod proposal;
 mod time;
+pub mod version;
 
 pub use error::ErrorCode;
 pub use ids::{Epoch, SessionId, Sid, Zxid};

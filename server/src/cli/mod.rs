@@ -1,1 +1,86 @@
-//! Subcommands of the binary besides the server.
+//! The subcommands of the binary: the server itself, its version, tools.
+//!
+//! Owns: command lines, the log format, signals, exit codes. Must not know: how a server works;
+//! `server.rs` does. Environment variables are read here and nowhere below.
+//!
+//! Start at [`run`]; `serve.rs` is what `rookeeper server` does.
+
+mod environment;
+mod logging;
+mod notify;
+mod serve;
+mod signals;
+mod word;
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+
+use crate::base::version;
+
+/// Ends of a process (`ExitCode`).
+pub mod exit {
+    /// Normal end.
+    pub const FINISHED: i32 = 0;
+    /// Whatever has no code of its own.
+    pub const UNEXPECTED: i32 = 1;
+    /// Bad arguments or configuration.
+    pub const INVALID_INVOCATION: i32 = 2;
+    /// Data directory cannot be used.
+    pub const DATADIR: i32 = 3;
+    /// AdminServer cannot start.
+    pub const ADMIN_SERVER: i32 = 4;
+}
+
+#[derive(Parser)]
+#[command(name = "rookeeper", about = "A ZooKeeper server", disable_version_flag = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs a server: `server <zoo.cfg>`, or `server <port> <dataDir> [tickTime] [maxcnxns]`.
+    /// JVM options are accepted; `-Dname=value` sets a property.
+    #[command(disable_help_flag = true)]
+    Server {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Prints the version.
+    Version,
+    /// Sends a four-letter word and prints the answer.
+    Word {
+        /// Host or address of the server.
+        host: String,
+        /// Its client port.
+        port: u16,
+        /// The word, `srvr` for example.
+        word: String,
+        /// `true` for a TLS port.
+        #[arg(default_value = "false")]
+        secure: String,
+    },
+}
+
+/// Runs the command line and returns the process exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> i32 {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help goes to stdout with code 0, mistakes to stderr with 2.
+            let _ = error.print();
+            return error.exit_code();
+        }
+    };
+    match arguments.command {
+        Command::Server { arguments } => serve::run(&arguments),
+        Command::Version => {
+            println!("Apache ZooKeeper, version {} {}", version::ZOOKEEPER, version::BUILT);
+            println!("Served by Rookeeper {}", version::ROOKEEPER);
+            exit::FINISHED
+        }
+        Command::Word { host, port, word, secure } => word::run(&host, port, &word, &secure),
+    }
+}

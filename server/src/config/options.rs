@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AuthProvider, Compression, Config, ConfigError, Kind, Whitelist};
+use super::{AuthProvider, Compression, Config, Whitelist};
 use crate::acl::{
-    DigestAlgorithm, DigestProvider, EnsembleProvider, Provider, SaslProvider, Schemes,
-    X509Provider,
+    DigestAlgorithm, DigestProvider, EnsembleProvider, Provider, SaslProvider, X509Provider,
 };
 use crate::net::fourlw::ConfOptions;
 use crate::tree::TreeOptions;
@@ -163,11 +162,8 @@ impl Config {
         }
     }
 
-    /// The authentication schemes.
-    ///
-    /// # Errors
-    /// If an enforced scheme has no provider.
-    pub fn schemes(&self) -> Result<Schemes, ConfigError> {
+    /// For [`crate::acl`].
+    pub fn acl_options(&self) -> acl::Options {
         let auth = &self.auth;
         let digest = DigestProvider {
             algorithm: DigestAlgorithm::from_java_name(&auth.digest_algorithm).unwrap_or_default(),
@@ -188,19 +184,12 @@ impl Config {
                 AuthProvider::Ip => return None,
             })
         });
-        let providers = providers.collect();
-        let options = acl::Options {
+        acl::Options {
             skip_acl: auth.skip_acl,
-            digest: auth.digest_enabled.then_some(digest),
-            providers,
+            digest: auth.digest_enabled.then(|| digest.clone()),
+            providers: providers.collect(),
             enforced: auth.required_schemes.clone(),
-        };
-        Schemes::new(options).map_err(|scheme| {
-            ConfigError::new(
-                Kind::Arguments,
-                format!("Authentication scheme {scheme} is not available."),
-            )
-        })
+        }
     }
 
     /// Names of the enabled four-letter words, `None` for all.

@@ -415,7 +415,7 @@ fn options_are_in_final_units() {
     let pipeline = config.pipeline_options();
     assert_eq!((pipeline.purge_interval_ms, pipeline.log_batch_max), (7_200_000, usize::MAX));
     assert!(config.watch_options(1).standard_only);
-    assert!(config.schemes().is_ok());
+    assert!(crate::acl::Schemes::new(config.acl_options()).is_ok());
     assert!(config.conf_options().data_dir.ends_with("version-2"));
     assert_eq!(config.word_whitelist(), Some(vec!["srvr".to_owned()]));
     assert_eq!(good("4lw.commands.whitelist=*").word_whitelist(), None);

@@ -122,6 +122,18 @@ impl Words {
         Self { options, trace_mask: AtomicI64::new(DEFAULT_TRACE_MASK) }
     }
 
+    /// What an operator looks at first, whatever the whitelist says: `srvr`, connections,
+    /// sessions, `mntr`.
+    pub fn report(&self, view: &dyn ServerView) -> String {
+        if !view.serving() {
+            return NOT_SERVING.to_owned();
+        }
+        let Options { version, metrics, .. } = &self.options;
+        let server = text::server(version, view, false);
+        let monitor = monitor::monitor(version, view, metrics);
+        format!("{server}{}{}{monitor}", text::connections(view), text::dump(view))
+    }
+
     fn enabled(&self, name: &str) -> bool {
         self.options.whitelist.as_ref().is_none_or(|names| names.iter().any(|n| n == name))
     }

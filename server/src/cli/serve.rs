@@ -1,0 +1,201 @@
+//! `rookeeper server`: from the command line to a running server and back (`QuorumPeerMain`,
+//! `ZooKeeperServerMain`).
+
+use std::collections::hash_map::RandomState;
+use std::env;
+use std::hash::{BuildHasher, Hasher};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use super::logging::{self, MyId};
+use super::notify::notify;
+use super::signals::{Asked, Signals};
+use super::{environment, exit};
+use crate::base::version;
+use crate::config::{Config, ConfigError, JvmFlags, Kind, Level, MetricsBackend};
+use crate::metrics::Metrics;
+use crate::net::fourlw::{self, Words};
+use crate::server::{Handle, Options, Server, StartError};
+use crate::storage::RealDisk;
+
+const USAGE: &str = "Usage: ZooKeeperServerMain configfile | port datadir [ticktime] [maxcnxns]";
+
+/// Runs a server until it ends; returns the exit code.
+pub(super) fn run(words: &[String]) -> i32 {
+    let (flags, arguments) = command_line(words);
+    let threshold = flags.properties.iter().rev().find(|(n, _)| n == "zookeeper.console.threshold");
+    let my_id = logging::start(threshold.map(|(_, value)| value.as_str()));
+    let code = match start(&flags, &arguments, &my_id) {
+        Ok(code) => code,
+        Err(end) => {
+            tracing::error!("{}, exiting abnormally: {}", end.what, end.why);
+            eprintln!("{}", end.stderr);
+            end.code
+        }
+    };
+    match code {
+        exit::FINISHED => tracing::info!("Exiting JVM with code {code}"),
+        _ => tracing::error!("Exiting JVM with code {code}"),
+    }
+    code
+}
+
+/// JVM options, from the environment and among the arguments, and what is left.
+fn command_line(words: &[String]) -> (JvmFlags, Vec<String>) {
+    let mut flags = JvmFlags::default();
+    for variable in ["SERVER_JVMFLAGS", "JVMFLAGS"] {
+        flags.add_words(&env::var(variable).unwrap_or_default());
+    }
+    let (options, arguments): (Vec<_>, Vec<_>) =
+        words.iter().cloned().partition(|word| JvmFlags::is_flag(word));
+    options.iter().for_each(|option| flags.add(option));
+    flags.ignored.sort();
+    flags.ignored.dedup();
+    (flags, arguments)
+}
+
+/// Why no server runs, in the three places that are told.
+struct End {
+    what: &'static str,
+    why: String,
+    stderr: String,
+    code: i32,
+}
+
+impl End {
+    fn new(what: &'static str, why: impl ToString, code: i32) -> Self {
+        let stderr = format!("{what}, exiting abnormally");
+        Self { what, why: why.to_string(), stderr, code }
+    }
+}
+
+impl From<ConfigError> for End {
+    fn from(error: ConfigError) -> Self {
+        let code = error.exit_code();
+        match error.kind {
+            Kind::Config => End::new("Invalid config", error, code),
+            Kind::Unexpected => End::new("Unexpected exception", error, code),
+            Kind::Arguments => {
+                End { stderr: USAGE.to_owned(), ..End::new("Invalid arguments", error, code) }
+            }
+        }
+    }
+}
+
+impl From<StartError> for End {
+    fn from(error: StartError) -> Self {
+        match error.exit_code() {
+            exit::DATADIR => End::new("Unable to access datadir", error, exit::DATADIR),
+            code => End::new("Unexpected exception", error, code),
+        }
+    }
+}
+
+fn start(flags: &JvmFlags, arguments: &[String], my_id: &MyId) -> Result<i32, End> {
+    let config = match arguments {
+        [file] => Config::load(Path::new(file), flags)?,
+        _ => Config::from_arguments(arguments, flags)?,
+    };
+    if let Some(id) = config.my_id {
+        let _ = my_id.set(id.to_string());
+    }
+    for notice in &config.notices {
+        let level = match notice.level {
+            Level::Info => tracing::Level::INFO,
+            Level::Warn => tracing::Level::WARN,
+            Level::Error => tracing::Level::ERROR,
+        };
+        logging::log(level, &notice.text);
+    }
+    for (key, value) in environment::list() {
+        tracing::info!("Server environment:{key}={value}");
+    }
+    if config.is_distributed() {
+        return Err(End::new(
+            "Unable to run quorum server",
+            "ensembles are not supported yet; only a standalone server can be started",
+            exit::UNEXPECTED,
+        ));
+    }
+    tracing::warn!("Either no config or no quorum defined in config, running in standalone mode");
+    let signals = Signals::block()
+        .map_err(|error| End::new("Unexpected exception", error, exit::UNEXPECTED))?;
+    let metrics =
+        Arc::new(Metrics::new(config.metrics_provider.backend == MetricsBackend::Prometheus));
+    let words = words(&config, &metrics);
+    tracing::info!("Starting server");
+    let handle = Arc::new(Server::start(options(&config, &metrics, words.clone()))?);
+    notify("READY=1");
+    Ok(wait(&handle, &signals, &words))
+}
+
+fn words(config: &Config, metrics: &Arc<Metrics>) -> Arc<Words> {
+    Arc::new(Words::new(fourlw::Options {
+        whitelist: config.word_whitelist(),
+        version: version::full(),
+        conf: config.conf_options(),
+        environment: Box::new(environment::list),
+        metrics: metrics.clone(),
+    }))
+}
+
+fn options(config: &Config, metrics: &Arc<Metrics>, fourlw: Arc<Words>) -> Options {
+    // Every `RandomState` is keyed anew by the system.
+    let random = || RandomState::new().build_hasher().finish();
+    let separate = config.data_log_dir != config.data_dir;
+    Options {
+        net: config.net_options(),
+        replica: config.replica_options(),
+        pipeline: config.pipeline_options(),
+        storage: config.storage_options(random()),
+        tree: config.tree_options(random()),
+        prep: config.prep_options(random()),
+        acl: config.acl_options(),
+        watch: config.watch_options(random()),
+        data_dir: config.data_dir.clone(),
+        data_log_dir: separate.then(|| config.data_log_dir.clone()),
+        disk: Arc::new(RealDisk),
+        fourlw,
+        metrics: metrics.clone(),
+        seed: random(),
+    }
+}
+
+/// Until the server ends by itself or is told to.
+fn wait(handle: &Arc<Handle>, signals: &Signals, words: &Arc<Words>) -> i32 {
+    let asked = Arc::new(std::sync::OnceLock::new());
+    let listener = {
+        let (handle, signals, words, asked) =
+            (handle.clone(), *signals, words.clone(), asked.clone());
+        move || {
+            loop {
+                match signals.wait() {
+                    Ok(Asked::Stop(code)) => {
+                        notify("STOPPING=1");
+                        let _ = asked.set(code);
+                        handle.stop();
+                        return;
+                    }
+                    Ok(Asked::Report) => report(&handle, &words),
+                    Ok(Asked::Nothing) | Err(nix::errno::Errno::EINTR) => {}
+                    Err(error) => {
+                        tracing::error!("cannot wait for signals: {error}");
+                        return;
+                    }
+                }
+            }
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("signals".to_owned()).spawn(listener) {
+        tracing::error!("cannot start the thread that waits for signals: {error}");
+    }
+    let ended = handle.wait().code();
+    asked.get().copied().unwrap_or(ended)
+}
+
+/// SIGQUIT: what the words tell, on stdout.
+fn report(handle: &Handle, words: &Words) {
+    let now = jiff::Timestamp::now().as_millisecond();
+    println!("Full report {}\n{}", fourlw::java_date(now), words.report(&*handle.view()));
+}
