@@ -69,7 +69,6 @@ impl Config {
                 local_session_weight: tokens.local_weight.into(),
             },
             sessionless_timeout_ms: count(self.client_io.sessionless_timeout_ms),
-            required_schemes: self.auth.required_schemes.clone(),
             allow_sasl_failed_clients: self.auth.allow_sasl_failed_clients,
             ..net::Options::default()
         }
@@ -80,9 +79,6 @@ impl Config {
         let limits = &self.limits;
         replica::Options {
             tick_ms: count(self.tick_time),
-            snap_count: count(self.storage.snap_count),
-            snap_size_max_bytes: limit(self.storage.snap_size_limit_kb)
-                .map(|kib| kib.saturating_mul(1024)),
             container_check_interval_ms: count(limits.container_check_interval_ms),
             container_removals_per_minute: count(limits.container_max_per_minute),
             container_never_used_max_ms: limits.container_max_never_used_ms,
@@ -100,7 +96,7 @@ impl Config {
             },
             purge_retain_count: size(self.snap_retain_count),
             purge_interval_ms: hours * 3_600_000,
-            sync_warning_ms: count(self.storage.fsync_warning_ms),
+            purge_field_max: size(self.limits.jute_max_buffer) + size(self.limits.jute_extra_size),
         }
     }
 
