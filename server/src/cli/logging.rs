@@ -80,7 +80,8 @@ pub(super) fn start(threshold: Option<&str>) -> MyId {
     };
     let zone = jiff::tz::TimeZone::system();
     let columns = JavaColumns { my_id: my_id.clone(), zone };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).event_format(columns);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
+    let builder = builder.event_format(columns);
     // Fails only if a subscriber is set already, which then keeps logging.
     let _ = builder.with_writer(std::io::stdout).try_init();
     my_id

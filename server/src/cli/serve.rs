@@ -35,7 +35,8 @@ pub(super) fn run(words: &[String]) -> i32 {
         }
     };
     match code {
-        exit::FINISHED => tracing::info!("Exiting JVM with code {code}"),
+        // Asked to end by a signal.
+        exit::FINISHED | 128.. => tracing::info!("Exiting JVM with code {code}"),
         _ => tracing::error!("Exiting JVM with code {code}"),
     }
     code

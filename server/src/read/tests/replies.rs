@@ -123,8 +123,8 @@ fn single_writes() {
     assert_eq!(body(op::SET_DATA, Txn::SetData(set)).len(), 68);
     let acl = SetAclTxn { path: Some("/n".into()), acl: Some(vec![Acl::world(1)]), version: 1 };
     assert_eq!(body(op::SET_ACL, Txn::SetAcl(acl)).len(), 68);
-    assert_eq!(body(op::DELETE, Txn::Delete(DeleteTxn { path: Some("/n".into()) })), []);
-    assert_eq!(body(op::ERROR, Txn::Error(ErrorTxn { err: -110 })), []);
+    assert_eq!(body(op::DELETE, Txn::Delete(DeleteTxn { path: Some("/n".into()) })), [0u8; 0]);
+    assert_eq!(body(op::ERROR, Txn::Error(ErrorTxn { err: -110 })), [0u8; 0]);
 
     // The session moved: no reply at all.
     let moved = w.apply(op::ERROR, Txn::Error(ErrorTxn { err: -118 }));
