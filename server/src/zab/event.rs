@@ -134,20 +134,21 @@ pub enum Event {
     LogFailed,
     /// The oldest unanswered [`Action::SaveEpochs`] is on disk.
     EpochsSaved,
-    /// The oldest [`Action::Truncate`] is done: log and tree end at its zxid, or `false` if the
-    /// disk does not reach back that far.
-    Truncated(bool),
+    /// [`Action::Truncate`] is done: the zxid at which log and tree end now, which is the greatest
+    /// not above the one asked for. None if the disk does not reach back that far; nothing changed.
+    Truncated(Option<Zxid>),
     /// The stream behind a SNAP packet was received and checked; it is not on disk yet.
     SnapshotReceived(Link),
     /// [`Action::InstallSnapshot`] is done.
     SnapshotInstalled,
-    /// Answer to [`Action::FindInLog`]: the greatest logged zxid not above the peer's, if the log
-    /// reaches back that far and is worth sending.
+    /// Answer to [`Action::FindInLog`]: the greatest logged zxid not above the peer's and the one
+    /// that follows it, if the log reaches back that far and is worth sending. The log from there on
+    /// must stay until the link is gone.
     LogFloor {
         /// The learner's link.
         link: Link,
         /// What was found.
-        floor: Option<Zxid>,
+        floor: Option<(Zxid, Zxid)>,
     },
     /// Leader: a transaction prepared by us, with [`super::Peer::next_zxid`].
     Propose(Arc<Proposal>),

@@ -18,12 +18,23 @@
 //!
 //! Must not know: sockets, files, the tree, clients. Transactions are opaque but for their zxid.
 
+mod broadcast;
+mod core;
+mod discovery;
+mod election;
 mod event;
+mod history;
+mod leader;
+mod learner;
+mod liveness;
 mod mutation;
 mod packet;
 mod peer;
 mod properties;
 mod quorum;
+mod sync;
+#[cfg(test)]
+pub(crate) mod testing;
 mod vote;
 
 pub use event::{Action, Event, Link, Options, Restored, Serving, SyncOrigin};
