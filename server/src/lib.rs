@@ -36,3 +36,5 @@ pub mod pipeline;
 pub mod cli;
 pub mod config;
 pub mod server;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;

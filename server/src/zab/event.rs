@@ -32,7 +32,8 @@ pub struct Options {
     pub finalize_wait_ms: u64,
     /// `zookeeper.leader.maxTimeToWaitForEpoch`; none is off.
     pub wait_for_epoch_max_ms: Option<u64>,
-    /// `zookeeper.commitLogCount`: committed transactions kept for DIFF. Floor 500.
+    /// `zookeeper.commitLogCount`: committed transactions kept for DIFF. The configuration sees to
+    /// the floor of 500.
     pub window: usize,
     /// `zookeeper.forceSnapshotSync`.
     pub force_snapshot: bool,

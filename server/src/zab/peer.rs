@@ -19,9 +19,6 @@ use super::{
 };
 use crate::base::{Epoch, Mono, Sid, Zxid};
 
-/// Committed transactions kept for DIFF at least (`zookeeper.commitLogCount`).
-const WINDOW_MIN: usize = 500;
-
 /// Exit code when the log cannot be written.
 const EXIT_LOG_FAILED: i32 = 10;
 
@@ -74,9 +71,8 @@ impl Peer {
                 format!("the accepted epoch, {accepted}, is older than the last zxid, {last}");
             return Err(text);
         }
-        let window = options.window.max(WINDOW_MIN);
         let vote = Vote { leader: options.sid, zxid: last, round: 0, epoch: current };
-        let history = History::new(last, recent, window);
+        let history = History::new(last, recent, options.window);
         let config = Arc::from(committed.render());
         let config_version = committed.version();
         let core = Core::new(options, history, (accepted, current), committed, last_seen, vote);
@@ -319,15 +315,22 @@ impl Peer {
         self.learn_membership(now, &notification, out);
         if !self.core.quorums.is_voter(from) {
             // Observers and joiners: answered at once, in every state, never counted.
-            let round = self.round();
+            // Never below its own round while we look, or it would answer in turn, for ever (Java's
+            // observers do).
+            let mut round = self.round();
+            if self.state() == PeerState::Looking {
+                round = round.max(notification.vote.round);
+            }
             self.notify(from, Vote { round, ..self.core.vote }, out);
             return Ok(());
         }
         let looks = notification.state == PeerState::Looking;
         match &mut self.role {
             Role::Looking(election) => {
-                let lags = looks && notification.vote.round < election.proposal().round;
                 let quorums = self.core.quorums.clone();
+                let lags = looks
+                    && notification.vote.round < election.proposal().round
+                    && quorums.is_voter(self.core.options.sid);
                 let outcome = election.heard(
                     now,
                     from,

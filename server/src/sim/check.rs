@@ -1,0 +1,173 @@
+//! The judges. They see transactions as nodes apply them, packets as nodes send them, and what is
+//! durable at that moment; never the core's own state.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::disk::{Disk, State};
+use crate::base::{Epoch, SessionId, Sid, Zxid};
+use crate::zab::{Notification, Packet, PeerState};
+
+/// A broken promise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation(pub String);
+
+/// What must never happen, in any run.
+#[derive(Debug, Default)]
+pub struct Checker {
+    /// The one history: digest behind each transaction that a serving node applied.
+    history: BTreeMap<Zxid, u64>,
+    last: Option<State>,
+    /// Who sent NEWLEADER of an epoch.
+    leaders: BTreeMap<Epoch, Sid>,
+    /// Greatest zxid acknowledged to a client.
+    acked: Zxid,
+    /// Writes acknowledged.
+    pub acked_count: u64,
+    /// Last cxid per session, in history order.
+    sessions: HashMap<SessionId, i32>,
+}
+
+impl Checker {
+    /// The ensemble starts with this state everywhere.
+    pub fn begin(&mut self, state: State) {
+        self.last = Some(state);
+        self.history.insert(state.zxid, state.hash);
+    }
+
+    /// The end of the history so far.
+    pub fn last(&self) -> State {
+        self.last.unwrap_or(State::EMPTY)
+    }
+
+    /// Greatest zxid acknowledged to a client.
+    pub fn acked(&self) -> Zxid {
+        self.acked
+    }
+
+    /// A serving node went from `before` to `after`: one history, without gaps (PrefixConsistency,
+    /// TotalOrder, Integrity).
+    pub fn applied(
+        &mut self,
+        sid: Sid,
+        before: Zxid,
+        after: State,
+        session: SessionId,
+        cxid: i32,
+    ) -> Result<(), Violation> {
+        let last = self.last();
+        if after.zxid <= last.zxid {
+            return match self.history.get(&after.zxid) {
+                Some(hash) if *hash == after.hash => Ok(()),
+                Some(_) => {
+                    Err(Violation(format!("node {sid} applied another history at {}", after.zxid)))
+                }
+                None => Err(Violation(format!(
+                    "node {sid} applied {}, which the history up to {} does not have",
+                    after.zxid, last.zxid
+                ))),
+            };
+        }
+        if before != last.zxid {
+            return Err(Violation(format!(
+                "node {sid} applied {} behind {before}, but the history went on to {}: \
+                 committed transactions are lost",
+                after.zxid, last.zxid
+            )));
+        }
+        let previous = self.sessions.insert(session, cxid);
+        if previous.is_some_and(|previous| previous >= cxid) {
+            return Err(Violation(format!(
+                "session {session}: request {cxid} came behind {}",
+                previous.unwrap_or_default()
+            )));
+        }
+        self.history.insert(after.zxid, after.hash);
+        self.last = Some(after);
+        Ok(())
+    }
+
+    /// A restored or received state that a serving node starts from.
+    pub fn started_from(&self, sid: Sid, state: State) -> Result<(), Violation> {
+        match self.history.get(&state.zxid) {
+            Some(hash) if *hash == state.hash => Ok(()),
+            _ if state == State::EMPTY => Ok(()),
+            _ if state.zxid > self.last().zxid => Ok(()),
+            _ => Err(Violation(format!(
+                "node {sid} serves from a state at {} that never was",
+                state.zxid
+            ))),
+        }
+    }
+
+    /// A client got its answer.
+    pub fn acknowledged(&mut self, zxid: Zxid) {
+        self.acked = self.acked.max(zxid);
+        self.acked_count += 1;
+    }
+
+    /// A packet leaves a node.
+    pub fn sent(
+        &mut self,
+        sid: Sid,
+        packet: &Packet,
+        disk: &Disk,
+        epoch_heard: Option<Epoch>,
+    ) -> Result<(), Violation> {
+        let broken =
+            |name: &str, what: String| Err(Violation(format!("{name}: node {sid} {what}")));
+        match packet {
+            Packet::NewLeader { epoch, .. } => {
+                let first = *self.leaders.entry(*epoch).or_insert(sid);
+                if first != sid {
+                    return broken(
+                        "ONE-LEADER",
+                        format!("leads epoch {epoch}, as did node {first}"),
+                    );
+                }
+            }
+            Packet::Ack(zxid) if zxid.counter() != 0 => {
+                if !disk.holds(*zxid) && disk.durable() < *zxid {
+                    return broken("ACK-AFTER-FSYNC", format!("acks {zxid}, which is not on disk"));
+                }
+            }
+            Packet::Ack(zxid) => {
+                if disk.current != zxid.epoch() {
+                    let has = disk.current;
+                    return broken(
+                        "EPOCH-AFTER-HISTORY",
+                        format!("acks epoch {} with currentEpoch {has}", zxid.epoch()),
+                    );
+                }
+            }
+            Packet::AckEpoch { .. } => {
+                if epoch_heard.is_some_and(|epoch| disk.accepted < epoch) {
+                    let has = disk.accepted;
+                    return broken("EPOCH-BEFORE-ACK", format!("accepts with acceptedEpoch {has}"));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A vote leaves a node.
+    pub fn voted(
+        &self,
+        sid: Sid,
+        notification: &Notification,
+        disk: &Disk,
+    ) -> Result<(), Violation> {
+        let vote = notification.vote;
+        if notification.state == PeerState::Looking
+            && vote.leader == sid
+            && vote.zxid > disk.durable()
+        {
+            let durable = disk.durable();
+            return Err(Violation(format!(
+                "VOTE-FROM-LOG: node {sid} votes with {}, its disk ends at {durable}",
+                vote.zxid
+            )));
+        }
+        Ok(())
+    }
+}

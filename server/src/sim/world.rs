@@ -1,0 +1,956 @@
+//! The world: nodes, their clocks and links, and one queue of things to come. Everything happens on
+//! one thread in one order, drawn from one seed.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::Arc;
+
+use jute::proto::op;
+use jute::txn::{SetDataTxn, Txn, TxnHeader};
+
+use super::check::{Checker, Violation};
+use super::clients::Client;
+use super::disk::{Disk, State};
+use super::random::Random;
+use super::{Faults, SimOptions};
+use crate::base::{Epoch, Mono, Proposal, SessionId, Sid, Zxid};
+use crate::zab::{
+    Action, Event, ForwardedRequest, Link, Member, Membership, Mutation, Notification, Options,
+    Packet, Peer, PeerAddress, Restored, Serving, SyncOrigin,
+};
+
+/// Lines of trace kept.
+const TRACE_MAX: usize = 4000;
+
+/// Things that may happen in one run; more means that messages breed messages.
+const STEPS_MAX: u64 = 2_000_000;
+
+/// Something that will happen.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// A node's timeout may be due.
+    Timer,
+    /// An event for the core.
+    Event(Event),
+    /// A vote arrives.
+    Vote(Sid, Notification),
+    /// The front of a link's queue arrives here.
+    Arrive(Link),
+    /// A node dials another.
+    Dial(Sid),
+    /// The sync of the log that covers so many entries ends.
+    Synced(usize),
+    /// The oldest write of the epoch files ends.
+    EpochsSaved,
+    Truncate(Zxid),
+    Install(Zxid),
+    /// The node starts again.
+    Start,
+    Client(usize),
+    Fault,
+}
+
+#[derive(Debug)]
+struct Entry {
+    at: u64,
+    seq: u64,
+    node: usize,
+    /// Dropped if the node died since; 0 is kept always.
+    life: u32,
+    next: Next,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.seq == other.seq
+    }
+}
+impl Eq for Entry {}
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.seq).cmp(&(self.at, self.seq))
+    }
+}
+
+/// One node.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) sid: Sid,
+    /// None while it is down.
+    pub(super) peer: Option<Peer>,
+    pub(super) disk: Disk,
+    pub(super) tree: State,
+    pub(super) serving: Option<Serving>,
+    /// Counts starts.
+    pub(super) life: u32,
+    /// Not before this time does it start again; `u64::MAX` never.
+    pub(super) paused_until: u64,
+    listening: bool,
+    syncing: bool,
+    saves: VecDeque<(Epoch, Epoch)>,
+    timer_at: Option<u64>,
+    received: Option<(Link, State)>,
+    /// Transactions applied since the state the node started from, not checked yet.
+    unchecked: Vec<(Zxid, State, SessionId, i32)>,
+    base: State,
+    clock_offset_us: u64,
+    clock_rate_ppm: u64,
+    last_votes: BTreeMap<Sid, Notification>,
+    /// Syncs of our clients that wait for SYNC packets.
+    pub(super) syncs: VecDeque<u64>,
+}
+
+/// What travels on a link.
+#[derive(Debug)]
+enum Item {
+    Packet(Packet),
+    Snapshot(State),
+    End,
+}
+
+#[derive(Debug)]
+struct Wire {
+    /// Learner's node, leader's node.
+    ends: [usize; 2],
+    open: [bool; 2],
+    /// Towards each end.
+    queues: [VecDeque<Item>; 2],
+    last_arrival: [u64; 2],
+    epoch_heard: Option<Epoch>,
+}
+
+/// The simulation.
+#[derive(Debug)]
+pub struct World {
+    pub(super) options: SimOptions,
+    pub(super) random: Random,
+    /// Microseconds since the start.
+    pub(super) now: u64,
+    seq: u64,
+    queue: BinaryHeap<Entry>,
+    pub(super) nodes: Vec<Node>,
+    wires: BTreeMap<Link, Wire>,
+    next_link: u64,
+    /// `cut[a][b]`: nothing gets from a to b.
+    pub(super) cut: Vec<Vec<bool>>,
+    pub(super) faults: Faults,
+    pub(super) checker: Checker,
+    pub(super) clients: Vec<Client>,
+    pub(super) next_session: i64,
+    pub(super) violation: Option<Violation>,
+    trace: VecDeque<String>,
+    /// Things that happened.
+    pub steps: u64,
+    membership: Arc<Membership>,
+    /// Kill this node when it is about to do an action of this name.
+    pub(super) kill_before: Option<(usize, String)>,
+    /// Messages of this name from a to b are held back.
+    pub(super) held: Vec<(usize, usize, String)>,
+    actions: Vec<Action>,
+    /// Syncs answered to clients.
+    pub(super) syncs_done: u64,
+    /// A voter was wiped in this run.
+    pub(super) wiped: bool,
+    /// Clients only read from now on.
+    pub(super) stopped: bool,
+}
+
+impl World {
+    /// A world about to start; every node starts within the first moments.
+    pub fn new(options: SimOptions) -> Self {
+        let mut random = Random::new(options.seed);
+        let count = options.voters + options.observers;
+        let members = (0..count).map(|i| {
+            let address = PeerAddress { host: "h".into(), quorum_port: 1, election_port: 2 };
+            let member =
+                Member { addresses: vec![address], participant: i < options.voters, client: None };
+            (Sid(i as i64 + 1), member)
+        });
+        let membership = Arc::new(Membership::majority(members.collect(), 0));
+        let start = State { zxid: options.start, hash: 0 };
+        let nodes = (0..count)
+            .map(|i| Node {
+                sid: Sid(i as i64 + 1),
+                peer: None,
+                disk: Disk::new(start, start.zxid.epoch()),
+                tree: start,
+                serving: None,
+                life: 0,
+                paused_until: 0,
+                listening: false,
+                syncing: false,
+                saves: VecDeque::new(),
+                timer_at: None,
+                received: None,
+                unchecked: Vec::new(),
+                base: start,
+                clock_offset_us: if options.steady { 0 } else { random.below(1 << 40) },
+                clock_rate_ppm: if options.steady {
+                    1_000_000
+                } else {
+                    random.between(900_000, 1_100_000)
+                },
+                last_votes: BTreeMap::new(),
+                syncs: VecDeque::new(),
+            })
+            .collect();
+        let mut world = World {
+            faults: options.faults.clone(),
+            random,
+            now: 0,
+            seq: 0,
+            queue: BinaryHeap::new(),
+            nodes,
+            wires: BTreeMap::new(),
+            next_link: 0,
+            cut: vec![vec![false; count]; count],
+            checker: Checker::default(),
+            clients: Vec::new(),
+            next_session: 0,
+            violation: None,
+            trace: VecDeque::new(),
+            steps: 0,
+            membership,
+            kill_before: None,
+            held: Vec::new(),
+            actions: Vec::new(),
+            syncs_done: 0,
+            wiped: false,
+            stopped: false,
+            options,
+        };
+        world.checker.begin(start);
+        if !world.options.steady {
+            for node in 0..count {
+                let delay = world.random.below(200_000);
+                world.schedule(delay, node, 0, Next::Start);
+            }
+            for client in 0..world.options.clients {
+                world.clients.push(Client::default());
+                world.schedule(1_000, 0, 0, Next::Client(client));
+            }
+            world.schedule(500_000, 0, 0, Next::Fault);
+        }
+        world
+    }
+
+    /// Runs until `until_us`, or until a promise is broken.
+    pub fn run(&mut self, until_us: u64) {
+        while self.violation.is_none() {
+            match self.queue.peek() {
+                Some(entry) if entry.at <= until_us => {}
+                _ => break,
+            }
+            let Some(entry) = self.queue.pop() else { break };
+            self.now = self.now.max(entry.at);
+            self.steps += 1;
+            if self.steps > STEPS_MAX {
+                let text = format!("RUNAWAY: more than {STEPS_MAX} things happened");
+                return self.fail(Err(Violation(text)));
+            }
+            self.happen(entry);
+        }
+        if self.violation.is_none() {
+            self.now = self.now.max(until_us);
+        }
+    }
+
+    /// The trace so far, oldest line first.
+    pub fn trace(&self) -> impl Iterator<Item = &str> {
+        self.trace.iter().map(String::as_str)
+    }
+
+    pub(super) fn take_trace(&mut self) -> Vec<String> {
+        self.trace.drain(..).collect()
+    }
+
+    pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
+        if self.options.trace {
+            let line = if self.options.steady {
+                line()
+            } else {
+                format!("{:>10.3} {}", self.now as f64 / 1000.0, line())
+            };
+            if self.trace.len() == TRACE_MAX && !self.options.steady {
+                self.trace.pop_front();
+            }
+            self.trace.push_back(line);
+        }
+    }
+
+    pub(super) fn schedule(&mut self, delay_us: u64, node: usize, life: u32, next: Next) {
+        self.seq += 1;
+        let at = self.now + delay_us;
+        self.queue.push(Entry { at, seq: self.seq, node, life, next });
+    }
+
+    fn index(&self, sid: Sid) -> Option<usize> {
+        usize::try_from(sid.0 - 1).ok().filter(|i| *i < self.nodes.len())
+    }
+
+    pub(super) fn fail(&mut self, result: Result<(), Violation>) {
+        if let Err(violation) = result {
+            self.note(|| format!("VIOLATION {}", violation.0));
+            self.violation.get_or_insert(violation);
+        }
+    }
+
+    fn happen(&mut self, entry: Entry) {
+        let Entry { node, life, next, .. } = entry;
+        match next {
+            Next::Client(client) => return self.client_turn(client),
+            Next::Fault => return self.fault_turn(),
+            Next::Start => return self.start(node),
+            _ => {}
+        }
+        if self.nodes[node].peer.is_none() || (life != 0 && self.nodes[node].life != life) {
+            // The other end of a dead node's link still hears about it.
+            return;
+        }
+        let paused = self.nodes[node].paused_until;
+        if paused > self.now {
+            self.schedule(paused - self.now, node, life, next);
+            return;
+        }
+        match next {
+            Next::Timer => {
+                self.nodes[node].timer_at = None;
+                self.drive(node, Event::Timeout);
+            }
+            Next::Event(event) => self.drive(node, event),
+            Next::Vote(from, notification) => {
+                self.drive(node, Event::Notification { from, notification });
+            }
+            Next::Arrive(link) => self.arrive(node, link),
+            Next::Dial(sid) => self.dial(node, sid),
+            Next::Synced(written) => self.log_synced(node, written),
+            Next::EpochsSaved => {
+                let node_ = &mut self.nodes[node];
+                if let Some((accepted, current)) = node_.saves.pop_front() {
+                    node_.disk.accepted = accepted;
+                    node_.disk.current = current;
+                    self.drive(node, Event::EpochsSaved);
+                }
+            }
+            Next::Truncate(zxid) => {
+                let node_ = &mut self.nodes[node];
+                let end = node_.disk.truncate(zxid);
+                if let Some(state) = end
+                    && node_.tree.zxid > state.zxid
+                {
+                    node_.reload();
+                }
+                self.drive(node, Event::Truncated(end.map(|s| s.zxid)));
+            }
+            Next::Install(zxid) => {
+                let keep = self.options.mutations.has(Mutation::OldLogAfterSnap);
+                let node_ = &mut self.nodes[node];
+                if let Some((_, state)) = node_.received.take() {
+                    debug_assert_eq!(state.zxid, zxid);
+                    node_.disk.install(state, keep);
+                    node_.tree = state;
+                    node_.base = state;
+                    node_.unchecked.clear();
+                }
+                self.drive(node, Event::SnapshotInstalled);
+            }
+            Next::Client(_) | Next::Fault | Next::Start => {}
+        }
+    }
+
+    // Nodes.
+
+    pub(super) fn start(&mut self, index: usize) {
+        let options = &self.options;
+        let node = &mut self.nodes[index];
+        if node.peer.is_some() || node.disk.rotten || node.paused_until == u64::MAX {
+            return;
+        }
+        node.disk.full = false;
+        let found = node.disk.restore();
+        node.reload();
+        let last = node.tree.zxid;
+        let mut core = Options::new(node.sid);
+        core.tick_ms = options.tick_ms;
+        core.window = options.window;
+        core.notification_max_ms = 5_000;
+        core.mutations = options.mutations;
+        let restored = Restored {
+            last: if node.disk.untrusted { Zxid(-1) } else { last },
+            recent: found.replayed,
+            accepted: node.disk.accepted,
+            current: node.disk.current,
+            committed: self.membership.clone(),
+            last_seen: None,
+        };
+        node.life += 1;
+        node.paused_until = 0;
+        let now = node.clock(self.now);
+        let mut actions = std::mem::take(&mut self.actions);
+        match Peer::new(now, core, restored, &mut actions) {
+            Ok(peer) => {
+                self.nodes[index].peer = Some(peer);
+                self.note(|| format!("{} starts at {last}", index + 1));
+                self.execute(index, &mut actions);
+                // Peers that connect anew hear the last vote again.
+                for other in 0..self.nodes.len() {
+                    self.repeat_vote(other, index);
+                }
+            }
+            Err(why) => {
+                self.fail(Err(Violation(format!("node {} refuses to start: {why}", index + 1))));
+            }
+        }
+        actions.clear();
+        self.actions = actions;
+        self.arm_timer(index);
+    }
+
+    /// Power off.
+    pub(super) fn kill(&mut self, index: usize) {
+        if self.nodes[index].peer.is_none() {
+            return;
+        }
+        self.note(|| format!("{} is killed", index + 1));
+        let random = &mut self.random;
+        let node = &mut self.nodes[index];
+        node.peer = None;
+        node.serving = None;
+        node.listening = false;
+        node.syncing = false;
+        node.timer_at = None;
+        node.received = None;
+        node.syncs.clear();
+        // Renames of the epoch files may have happened.
+        let landed = random.between(0, node.saves.len() as u64) as usize;
+        if let Some((accepted, current)) = node.saves.drain(..).take(landed).last() {
+            node.disk.accepted = accepted;
+            node.disk.current = current;
+        }
+        node.disk.crash(random);
+        self.drop_clients(index);
+        let links: Vec<Link> = self.wires_of(index);
+        for link in links {
+            self.close_end(index, link, false);
+        }
+    }
+
+    /// Feeds one event and does what comes out.
+    pub(super) fn drive(&mut self, index: usize, event: Event) {
+        let now = self.nodes[index].clock(self.now);
+        let Some(peer) = &mut self.nodes[index].peer else { return };
+        let mut actions = std::mem::take(&mut self.actions);
+        let before = peer.state();
+        peer.handle(now, event, &mut actions);
+        let after = peer.state();
+        if before != after {
+            let leader = peer.leader();
+            self.note(|| match leader {
+                Some(sid) => format!("{} is {after:?}, leader {sid}", index + 1),
+                None => format!("{} is {after:?}", index + 1),
+            });
+        }
+        self.execute(index, &mut actions);
+        actions.clear();
+        self.actions = actions;
+        self.arm_timer(index);
+    }
+
+    fn arm_timer(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        let Some(at) = node.peer.as_ref().and_then(Peer::next_timeout) else { return };
+        let at = node.world_time(at).max(self.now + 1);
+        if node.timer_at.is_none_or(|armed| at < armed) {
+            node.timer_at = Some(at);
+            let life = node.life;
+            self.schedule(at - self.now, index, life, Next::Timer);
+        }
+    }
+
+    fn execute(&mut self, index: usize, actions: &mut Vec<Action>) {
+        for action in actions.drain(..) {
+            if self.violation.is_some() {
+                return;
+            }
+            if let Some((node, name)) = &self.kill_before
+                && *node == index
+                && *name == action_name(&action)
+            {
+                self.kill_before = None;
+                self.kill(index);
+                return;
+            }
+            if self.random.chance(self.faults.kill_at_action_ppm) {
+                self.kill(index);
+                let delay = self.random.between(1, 3_000_000);
+                self.schedule(delay, index, 0, Next::Start);
+                return;
+            }
+            let life = self.nodes[index].life;
+            self.perform(index, action);
+            if self.nodes[index].peer.is_none() || self.nodes[index].life != life {
+                return;
+            }
+        }
+    }
+
+    fn perform(&mut self, index: usize, action: Action) {
+        let sid = self.nodes[index].sid;
+        let life = self.nodes[index].life;
+        match action {
+            Action::Notify { to, notification } => self.send_vote(index, to, notification),
+            Action::Append(proposal) => {
+                if self.nodes[index].disk.full {
+                    self.schedule(1, index, life, Next::Event(Event::LogFailed));
+                    return;
+                }
+                self.nodes[index].disk.append(proposal);
+                self.start_log_sync(index);
+            }
+            Action::SaveEpochs { accepted, current } => {
+                self.note(|| format!("{} saves epochs {accepted} {current}", index + 1));
+                self.nodes[index].saves.push_back((accepted, current));
+                let delay = self.disk_delay();
+                self.schedule(delay, index, life, Next::EpochsSaved);
+            }
+            Action::Truncate(zxid) => {
+                self.note(|| format!("{} truncates to {zxid}", index + 1));
+                let delay = self.disk_delay();
+                self.schedule(delay, index, life, Next::Truncate(zxid));
+            }
+            Action::InstallSnapshot { zxid, .. } => {
+                self.note(|| format!("{} installs snapshot {zxid}", index + 1));
+                let delay = self.disk_delay();
+                self.schedule(delay, index, life, Next::Install(zxid));
+            }
+            Action::Connect(to) => {
+                let delay = self.net_delay();
+                self.schedule(delay, index, life, Next::Dial(to));
+            }
+            Action::Listen(on) => self.nodes[index].listening = on,
+            Action::Send(link, packet) => {
+                let heard = self.wires.get(&link).and_then(|w| w.epoch_heard);
+                let result = self.checker.sent(sid, &packet, &self.nodes[index].disk, heard);
+                self.fail(result);
+                self.send(index, link, Item::Packet(packet));
+            }
+            Action::CloseLink(link, why) => {
+                self.note(|| format!("{} closes a link: {why}", index + 1));
+                self.close_end(index, link, true);
+            }
+            Action::FindInLog { link, peer } => {
+                let floor = self.nodes[index].disk.floor(peer);
+                let delay = self.disk_delay();
+                let event = Event::LogFloor { link, floor };
+                self.schedule(delay, index, life, Next::Event(event));
+            }
+            Action::StreamLog { link, after, upto } => {
+                for proposal in self.nodes[index].disk.range(after, upto) {
+                    let zxid = proposal.zxid();
+                    self.send(index, link, Item::Packet(Packet::Proposal(proposal)));
+                    self.send(index, link, Item::Packet(Packet::Commit(zxid)));
+                }
+            }
+            Action::SendSnapshot { link, zxid } => {
+                let tree = self.nodes[index].tree;
+                if tree.zxid != zxid {
+                    let text = format!("node {sid} sends a snapshot of {zxid} at {}", tree.zxid);
+                    self.fail(Err(Violation(text)));
+                }
+                self.send(index, link, Item::Packet(Packet::Snap(zxid)));
+                self.send(index, link, Item::Snapshot(tree));
+            }
+            Action::Apply(proposal) => self.apply(index, &proposal),
+            Action::Open(role, epoch) => self.open(index, role, epoch),
+            Action::Close(why) => {
+                self.note(|| format!("{} stops serving: {why}", index + 1));
+                self.nodes[index].serving = None;
+                self.drop_clients(index);
+            }
+            Action::Request(link, request) => self.request(index, Some(link), request),
+            Action::Revalidate { link, session, .. } => {
+                let event = Event::Revalidated { link, session, valid: true };
+                self.schedule(1, index, life, Next::Event(event));
+            }
+            Action::SyncDone(client) => self.sync_done(client as usize),
+            Action::SyncAnswered => {
+                if let Some(client) = self.nodes[index].syncs.pop_front() {
+                    self.sync_done(client as usize);
+                }
+            }
+            Action::Stop(code, why) => {
+                self.note(|| format!("{} exits with {code}: {why}", index + 1));
+                self.kill(index);
+                let delay = self.random.between(1, 3_000_000);
+                self.schedule(delay, index, 0, Next::Start);
+            }
+            Action::Touched(..)
+            | Action::LearnerGone(_)
+            | Action::Revalidated(..)
+            | Action::SaveLastSeen(_)
+            | Action::Activate(_) => {}
+        }
+    }
+
+    fn open(&mut self, index: usize, role: Serving, epoch: Epoch) {
+        let node = &mut self.nodes[index];
+        let (sid, tree) = (node.sid, node.tree);
+        node.serving = Some(role);
+        self.note(|| format!("{} serves as {role:?} of epoch {epoch} at {}", index + 1, tree.zxid));
+        let node = &mut self.nodes[index];
+        let unchecked = std::mem::take(&mut node.unchecked);
+        node.disk.untrusted = false;
+        let base = std::mem::replace(&mut node.base, tree);
+        let mut result = self.checker.started_from(sid, base);
+        for (before, after, session, cxid) in unchecked {
+            result = result.and_then(|()| self.checker.applied(sid, before, after, session, cxid));
+        }
+        self.fail(result);
+    }
+
+    fn apply(&mut self, index: usize, proposal: &Proposal) {
+        let node = &mut self.nodes[index];
+        let before = node.tree;
+        node.tree = before.apply(proposal);
+        let (session, cxid) = (SessionId(proposal.header.client_id), proposal.header.cxid);
+        if node.serving.is_none() {
+            node.unchecked.push((before.zxid, node.tree, session, cxid));
+            return;
+        }
+        let (sid, tree) = (node.sid, node.tree);
+        node.base = tree;
+        self.note(|| format!("{} applies {}", index + 1, tree.zxid));
+        let result = self.checker.applied(sid, before.zxid, tree, session, cxid);
+        self.fail(result);
+        self.client_applied(index, session, cxid, tree.zxid);
+        if self.random.chance(self.faults.snapshot_ppm) {
+            self.nodes[index].disk.snapshot(tree);
+        }
+    }
+
+    /// A write or sync reaches a leader.
+    pub(super) fn request(&mut self, index: usize, from: Option<Link>, request: ForwardedRequest) {
+        if request.op == op::SYNC {
+            let origin = match from {
+                Some(link) => SyncOrigin::Learner(link),
+                None => SyncOrigin::Local(request.cxid as u64),
+            };
+            let life = self.nodes[index].life;
+            self.schedule(1, index, life, Next::Event(Event::Sync(origin)));
+            return;
+        }
+        let node = &self.nodes[index];
+        let Some(zxid) = node.peer.as_ref().and_then(Peer::next_zxid) else { return };
+        let header = TxnHeader {
+            client_id: request.session.0,
+            cxid: request.cxid,
+            zxid: zxid.0,
+            time: 0,
+            kind: op::SET_DATA,
+        };
+        let txn = SetDataTxn { path: Some("/a".into()), data: Some(request.body), version: 1 };
+        let proposal = Arc::new(Proposal::encode(header, Txn::SetData(txn), None));
+        // Straight on: the next request must see the next zxid. `drive` runs inside `execute` here,
+        // with an action list of its own.
+        self.drive(index, Event::Propose(proposal));
+    }
+
+    // Disk.
+
+    fn start_log_sync(&mut self, index: usize) {
+        if !self.nodes[index].syncing {
+            self.nodes[index].syncing = true;
+            let (delay, life) = (self.disk_delay(), self.nodes[index].life);
+            let written = self.nodes[index].disk.written();
+            self.schedule(delay, index, life, Next::Synced(written));
+        }
+    }
+
+    fn log_synced(&mut self, index: usize, written: usize) {
+        let node = &mut self.nodes[index];
+        node.syncing = false;
+        if self.random.chance(self.faults.fsync_fails_ppm) {
+            self.note(|| format!("{}: fsync fails", index + 1));
+            self.drive(index, Event::LogFailed);
+            return;
+        }
+        let node = &mut self.nodes[index];
+        let end = node.disk.synced_to(written);
+        self.drive(index, Event::Durable(end));
+        let node = &self.nodes[index];
+        if node.peer.is_some() && node.disk.written() > 0 && node.disk.has_unsynced() {
+            self.start_log_sync(index);
+        }
+    }
+
+    fn disk_delay(&mut self) -> u64 {
+        if self.options.steady {
+            return 1_000;
+        }
+        let slow = self.random.chance(20_000);
+        self.random.between(100, if slow { 200_000 } else { 5_000 })
+    }
+
+    // Network.
+
+    fn net_delay(&mut self) -> u64 {
+        if self.options.steady {
+            return 1_000;
+        }
+        self.random.between(50, self.faults.delay_us.max(51))
+    }
+
+    fn send_vote(&mut self, from: usize, to: Sid, notification: Notification) {
+        let sid = self.nodes[from].sid;
+        let result = self.checker.voted(sid, &notification, &self.nodes[from].disk);
+        self.fail(result);
+        let Some(target) = self.index(to) else { return };
+        self.note(|| {
+            let v = &notification.vote;
+            format!(
+                "{}->{} VOTE {:?} leader {} zxid {} round {} epoch {}",
+                from + 1,
+                target + 1,
+                notification.state,
+                v.leader,
+                v.zxid,
+                v.round,
+                v.epoch
+            )
+        });
+        self.nodes[from].last_votes.insert(to, notification.clone());
+        if self.cut[from][target]
+            || self.is_held(from, target, "VOTE")
+            || self.random.chance(self.faults.vote_loss_ppm)
+        {
+            return;
+        }
+        let delay = self.net_delay();
+        if self.random.chance(self.faults.vote_again_ppm) {
+            let later = self.random.between(delay, 3_000_000);
+            self.schedule(later, target, 0, Next::Vote(sid, notification.clone()));
+        }
+        self.schedule(delay, target, 0, Next::Vote(sid, notification));
+    }
+
+    /// A connection of the mesh came up again: the last vote is sent once more.
+    pub(super) fn repeat_vote(&mut self, from: usize, to: usize) {
+        let node = &self.nodes[from];
+        if node.peer.is_none() || self.cut[from][to] {
+            return;
+        }
+        if let Some(vote) = node.last_votes.get(&self.nodes[to].sid).cloned() {
+            let (sid, delay) = (node.sid, self.net_delay());
+            self.schedule(delay, to, 0, Next::Vote(sid, vote));
+        }
+    }
+
+    fn dial(&mut self, from: usize, sid: Sid) {
+        let life = self.nodes[from].life;
+        let Some(to) = self.index(sid) else { return };
+        let reachable = !self.cut[from][to] && !self.cut[to][from];
+        if !reachable || self.nodes[to].peer.is_none() || !self.nodes[to].listening {
+            let delay = if reachable { 1_000 } else { 500_000 };
+            self.schedule(delay, from, life, Next::Event(Event::ConnectFailed(sid)));
+            return;
+        }
+        self.next_link += 1;
+        let link = Link(self.next_link);
+        let wire = Wire {
+            ends: [from, to],
+            open: [true, true],
+            queues: [VecDeque::new(), VecDeque::new()],
+            last_arrival: [0, 0],
+            epoch_heard: None,
+        };
+        self.wires.insert(link, wire);
+        let other = self.nodes[to].life;
+        self.schedule(1, to, other, Next::Event(Event::LinkUp(link)));
+        self.schedule(1, from, life, Next::Event(Event::Connected { sid, link }));
+    }
+
+    fn send(&mut self, from: usize, link: Link, item: Item) {
+        let delay = self.net_delay();
+        let now = self.now;
+        let Some(wire) = self.wires.get_mut(&link) else { return };
+        let side = usize::from(wire.ends[0] == from);
+        let to = wire.ends[side];
+        if !wire.open[1 - side] {
+            return;
+        }
+        // At the end of a wire's life the other end is what counts.
+        let at = (now + delay).max(wire.last_arrival[side]);
+        wire.last_arrival[side] = at;
+        let line = self.options.trace.then(|| match &item {
+            Item::Packet(Packet::Ping { .. }) => String::new(),
+            Item::Packet(packet) => format!("{}->{} {}", from + 1, to + 1, describe(packet)),
+            Item::Snapshot(state) => format!("{}->{} snapshot {}", from + 1, to + 1, state.zxid),
+            Item::End => format!("{}->{} end", from + 1, to + 1),
+        });
+        wire.queues[side].push_back(item);
+        if let Some(line) = line.filter(|l| !l.is_empty()) {
+            self.note(|| line);
+        }
+        self.schedule(at - now, to, 0, Next::Arrive(link));
+    }
+
+    fn arrive(&mut self, to: usize, link: Link) {
+        let Some(wire) = self.wires.get(&link) else { return };
+        let side = usize::from(wire.ends[1] == to);
+        let from = wire.ends[1 - side];
+        if !wire.open[side] {
+            return;
+        }
+        let name = match wire.queues[side].front() {
+            Some(Item::Packet(packet)) => packet.name(),
+            Some(_) => "END",
+            None => return,
+        };
+        if self.cut[from][to] || self.is_held(from, to, name) {
+            self.schedule(20_000, to, 0, Next::Arrive(link));
+            return;
+        }
+        let Some(wire) = self.wires.get_mut(&link) else { return };
+        match wire.queues[side].pop_front() {
+            Some(Item::Packet(packet)) => {
+                if let Packet::LeaderInfo { epoch } = packet {
+                    wire.epoch_heard = Some(epoch);
+                }
+                self.drive(to, Event::Packet(link, packet));
+            }
+            Some(Item::Snapshot(state)) => {
+                self.nodes[to].received = Some((link, state));
+                self.drive(to, Event::SnapshotReceived(link));
+            }
+            Some(Item::End) => {
+                wire.open[side] = false;
+                self.forget_closed(link);
+                self.drive(to, Event::LinkDown(link));
+            }
+            None => {}
+        }
+    }
+
+    /// One end closes. What it sent before still arrives if `flush`.
+    fn close_end(&mut self, index: usize, link: Link, flush: bool) {
+        let Some(wire) = self.wires.get_mut(&link) else { return };
+        let side = usize::from(wire.ends[1] == index);
+        if !wire.open[side] {
+            return;
+        }
+        let other = 1 - side;
+        if wire.open[other] {
+            if !flush {
+                // A dying machine: part of what it sent may be lost.
+                let keep = self.random.between(0, wire.queues[other].len() as u64) as usize;
+                wire.queues[other].truncate(keep);
+            }
+            self.send(index, link, Item::End);
+        }
+        if let Some(wire) = self.wires.get_mut(&link) {
+            wire.open[side] = false;
+            wire.queues[side].clear();
+        }
+        self.forget_closed(link);
+    }
+
+    /// Resets a link at both ends.
+    pub(super) fn reset(&mut self, link: Link) {
+        let Some(wire) = self.wires.remove(&link) else { return };
+        for (end, open) in wire.ends.into_iter().zip(wire.open) {
+            if open {
+                let delay = self.net_delay();
+                let life = self.nodes[end].life;
+                self.schedule(delay, end, life, Next::Event(Event::LinkDown(link)));
+            }
+        }
+    }
+
+    fn forget_closed(&mut self, link: Link) {
+        if self.wires.get(&link).is_some_and(|w| w.open == [false, false]) {
+            self.wires.remove(&link);
+        }
+    }
+
+    pub(super) fn wires_of(&self, index: usize) -> Vec<Link> {
+        self.wires.iter().filter(|(_, w)| w.ends.contains(&index)).map(|(l, _)| *l).collect()
+    }
+
+    pub(super) fn links(&self) -> Vec<Link> {
+        self.wires.keys().copied().collect()
+    }
+
+    fn is_held(&self, from: usize, to: usize, name: &str) -> bool {
+        self.held.iter().any(|(a, b, n)| *a == from && *b == to && (n == name || n == "*"))
+    }
+}
+
+impl Node {
+    /// This node's monotonic clock.
+    fn clock(&self, now_us: u64) -> Mono {
+        let us = u128::from(now_us) * u128::from(self.clock_rate_ppm) / 1_000_000;
+        Mono((us as u64 + self.clock_offset_us) / 1000)
+    }
+
+    /// The world's time when this node's clock shows `mono`.
+    fn world_time(&self, mono: Mono) -> u64 {
+        let us = (mono.0 * 1000).saturating_sub(self.clock_offset_us);
+        let us = u128::from(us) * 1_000_000 / u128::from(self.clock_rate_ppm);
+        us as u64 + 2
+    }
+
+    /// Reads the tree back from disk.
+    fn reload(&mut self) {
+        let found = self.disk.restore();
+        self.base = found.base;
+        self.tree = found.base;
+        self.unchecked.clear();
+        for proposal in &found.replayed {
+            let before = self.tree.zxid;
+            self.tree = self.tree.apply(proposal);
+            let header = &proposal.header;
+            self.unchecked.push((before, self.tree, SessionId(header.client_id), header.cxid));
+        }
+    }
+}
+
+/// The name a script uses for an action.
+fn action_name(action: &Action) -> String {
+    match action {
+        Action::Send(_, packet) => format!("send {}", packet.name()),
+        Action::Append(_) => "append".into(),
+        Action::SaveEpochs { .. } => "save-epochs".into(),
+        Action::Truncate(_) => "truncate".into(),
+        Action::InstallSnapshot { .. } => "install".into(),
+        Action::Apply(_) => "apply".into(),
+        Action::Open(..) => "open".into(),
+        _ => "other".into(),
+    }
+}
+
+/// One packet in a trace.
+fn describe(packet: &Packet) -> String {
+    let name = packet.name();
+    match packet {
+        Packet::LearnerInfo { accepted, .. } => format!("{name} accepted {accepted}"),
+        Packet::LeaderInfo { epoch } | Packet::NewLeader { epoch, .. } => format!("{name} {epoch}"),
+        Packet::AckEpoch { last, current } => match current {
+            Some(epoch) => format!("{name} {last} current {epoch}"),
+            None => format!("{name} {last}"),
+        },
+        Packet::Diff(z)
+        | Packet::Trunc(z)
+        | Packet::Snap(z)
+        | Packet::Ack(z)
+        | Packet::Commit(z) => {
+            format!("{name} {z}")
+        }
+        Packet::Proposal(p) | Packet::Inform(p) => format!("{name} {}", p.zxid()),
+        _ => name.into(),
+    }
+}
