@@ -257,10 +257,7 @@ mod tests {
         let mut acknowledged = 0;
         for seed in from..from + number("SIM_SEEDS", 200) {
             match std::panic::catch_unwind(|| run_seed(seed, Mutations::default())) {
-                Ok(Ok(report)) => {
-                    println!("{} {} {} {}", seed, report.steps, report.simulated_ms, report.acknowledged);
-                    acknowledged += report.acknowledged
-                }
+                Ok(Ok(report)) => acknowledged += report.acknowledged,
                 Ok(Err(report)) => panic!("{report}"),
                 Err(_) => panic!("seed {seed} panicked: {:?}", SimOptions::draw(seed)),
             }
