@@ -1,0 +1,194 @@
+//! Limits on connections, requests and memory; slow and silent clients.
+
+mod common;
+
+use std::io::Read;
+
+use common::*;
+use jute::proto::op;
+
+#[test]
+fn connections_per_address() {
+    let server = TestServer::with(|options| options.net.connections_per_address_max = 2);
+    let mut one = server.client();
+    let _two = server.client();
+    let mut three = Client::raw(server.address());
+    assert!(three.is_closed());
+    one.call(op::CLOSE_SESSION, b"");
+    assert!(one.is_closed());
+    // The place is free once the server has noticed; until then it goes on refusing.
+    loop {
+        let mut next = Client::raw(server.address());
+        next.stream.set_read_timeout(None).unwrap();
+        let connect = unhex(
+            "0000002d 00000000 0000000000000000 00002710 0000000000000000 \
+             00000010 00000000000000000000000000000000 00",
+        );
+        use std::io::Write;
+        if next.stream.write_all(&connect).is_ok() && next.read_frame().is_some() {
+            break;
+        }
+    }
+    server.stop();
+}
+
+#[test]
+fn connections_in_all() {
+    let server = TestServer::with(|options| options.net.connections_max = 1);
+    let _one = server.client();
+    assert!(Client::raw(server.address()).is_closed());
+    server.stop();
+}
+
+#[test]
+fn handshakes_are_throttled() {
+    let server = TestServer::with(|options| {
+        options.net.connection_throttle.tokens = 1;
+        options.net.connection_throttle.fill_time_ms = 1_000_000;
+    });
+    let _one = server.client();
+    let mut two = Client::raw(server.address());
+    two.send_raw(&unhex(
+        "0000002d 00000000 0000000000000000 00002710 0000000000000000 \
+         00000010 00000000000000000000000000000000 00",
+    ));
+    assert!(two.is_closed());
+    server.stop();
+}
+
+#[test]
+fn large_requests_have_a_budget() {
+    let server = TestServer::with(|options| {
+        options.net.large_request_threshold = Some(1000);
+        options.net.large_request_bytes_max = 10_000;
+    });
+    let mut client = server.client();
+    for _ in 0..20 {
+        // One after the other they fit: the budget comes back with the reply.
+        client.create("/big", &[1; 9000], 2);
+    }
+    client.send_raw(&20_000u32.to_be_bytes());
+    assert!(client.is_closed(), "refused by its length alone");
+    server.stop();
+}
+
+#[test]
+fn outstanding_limit_holds_back_but_loses_nothing() {
+    let server = TestServer::with(|options| options.net.outstanding_max = 1);
+    let mut clients: Vec<_> = (0..4).map(|_| server.client()).collect();
+    clients[0].create("/o", b"", 0);
+    let mut burst = Vec::new();
+    for xid in 0..200 {
+        burst.extend(request(xid, op::SET_DATA, &set_data("/o", b"value")));
+        burst.extend(request(xid, op::EXISTS, &path_watch("/o", false)));
+    }
+    for client in &mut clients {
+        client.send_raw(&burst);
+    }
+    for client in &mut clients {
+        for xid in 0..200 {
+            assert_eq!((client.read().xid, client.read().xid), (xid, xid));
+        }
+    }
+    assert_eq!(server.handle.view().stats().outstanding, 0);
+    server.stop();
+}
+
+#[test]
+fn the_request_throttle_delays_and_answers() {
+    let server = TestServer::with(|options| {
+        options.net.request_throttle.requests_max = 1;
+        options.net.request_throttle.stall_time_ms = 1;
+    });
+    let mut client = server.client();
+    client.create("/t", b"", 0);
+    let mut burst = Vec::new();
+    for xid in 0..100 {
+        burst.extend(request(xid, op::SET_DATA, &set_data("/t", b"value")));
+    }
+    client.send_raw(&burst);
+    for xid in 0..100 {
+        assert_eq!((client.read().xid, 0), (xid, 0));
+    }
+    server.stop();
+}
+
+#[test]
+fn a_client_that_does_not_read_is_not_read() {
+    let server = TestServer::with(|options| options.net.outbox_high_bytes = 64 * 1024);
+    let mut client = server.client();
+    client.create("/big", &[7; 500_000], 0);
+    let total = 200;
+    let mut burst = Vec::new();
+    for xid in 0..total {
+        burst.extend(request(xid, op::GET_DATA, &path_watch("/big", false)));
+    }
+    // A hundred megabytes of replies for a client that is slow to take them.
+    client.send_raw(&burst);
+    let mut other = server.client();
+    assert_eq!(other.get("/", false).err, 0, "others are served");
+    for xid in 0..total {
+        let reply = client.read();
+        assert_eq!((reply.xid, reply.err), (xid, 0));
+        assert!(reply.body[4..500_004].iter().all(|b| *b == 7));
+    }
+    server.stop();
+}
+
+#[test]
+fn a_watcher_that_does_not_read_is_closed() {
+    let server = TestServer::with(|options| {
+        options.net.outbox_max_bytes = 1;
+        options.net.frame_max = 10_000;
+    });
+    let mut deaf = server.client();
+    let add_watch = [&path_watch("/", false)[..5], &1i32.to_be_bytes()].concat();
+    assert_eq!(deaf.call(op::ADD_WATCH, &add_watch).err, 0);
+    let mut writer = server.client();
+    let mut burst = Vec::new();
+    let long = "x".repeat(2000);
+    let mut connected = true;
+    while connected {
+        burst.clear();
+        for xid in 0..500 {
+            let body = create(&format!("/{long}"), b"", 2);
+            burst.extend(request(xid, op::CREATE, &body));
+        }
+        writer.send_raw(&burst);
+        for _ in 0..500 {
+            assert_eq!(writer.read().err, 0);
+        }
+        connected = server.handle.view().connections().len() > 1;
+    }
+    let mut rest = Vec::new();
+    // Ends with an end of file or a reset, after whatever the kernel had taken.
+    let _ = deaf.stream.read_to_end(&mut rest);
+    assert_eq!(writer.get("/", false).err, 0);
+    server.stop();
+}
+
+#[test]
+fn half_a_frame_and_goodbye() {
+    let server = TestServer::start();
+    for bytes in ["", "00", "0000002d", "0000002d 00000000"] {
+        let mut client = Client::raw(server.address());
+        client.send_raw(&unhex(bytes));
+        client.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        assert!(client.is_closed());
+    }
+    let mut client = server.client();
+    assert_eq!(client.get("/", false).err, 0);
+    server.stop();
+}
+
+#[test]
+fn bytes_may_come_one_by_one() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    let bytes = request(1, op::CREATE, &create("/slow", b"value", 0));
+    for byte in bytes {
+        client.send_raw(&[byte]);
+    }
+    assert_eq!(client.read().err, 0);
+    server.stop();
+}
