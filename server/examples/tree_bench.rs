@@ -1,8 +1,8 @@
 //! Measures the tree: bytes per znode and nanoseconds per operation.
 //!
 //! `cargo run --release --example tree_bench [znodes]`. Paths have 35 bytes, values 100. Numbers of
-//! one quiet run are in the page of `rookeeper::tree`; the resident size is read from `/proc` and
-//! covers everything, names and values included.
+//! one run are in the page of `rookeeper::tree`. Times are CPU times of the process and sizes
+//! resident sizes, both from `/proc`, so that a busy machine does not matter much.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -59,7 +59,7 @@ fn main() {
     });
 
     let records = measure_cut(&mut tree);
-    let started = Instant::now();
+    let started = cpu_seconds();
     let mut loader = TreeLoader::new(options);
     let mut input = jute::Reader::new(&records);
     while !input.is_empty() {
@@ -70,7 +70,7 @@ fn main() {
         loader.node(&path, data, acl, &stat).expect("our own records");
     }
     let loaded = loader.finish(Zxid(zxid), None).expect("our own records").tree;
-    let seconds = started.elapsed().as_secs_f64();
+    let seconds = cpu_seconds() - started;
     println!("load: {:.2} s, {:.0} znodes/s", seconds, loaded.node_count() as f64 / seconds);
     assert_eq!(loaded.digest(), tree.digest());
 
@@ -86,28 +86,31 @@ fn measure_cut(tree: &mut DataTree) -> Vec<u8> {
     let started = Instant::now();
     let mut cut = tree.open_cut(CutLimits::default()).expect("none is open");
     println!("cut opened in {:?}", started.elapsed());
-    let mut records = Vec::new();
-    let (mut longest, mut more) = (std::time::Duration::ZERO, true);
-    let started = Instant::now();
+    let (mut records, mut batch) = (Vec::new(), Vec::new());
+    let (mut times, mut more) = (Vec::new(), true);
     while more {
-        let batch = Instant::now();
-        more = cut.next_batch_of(tree, &mut records).expect("nothing cancels it");
-        longest = longest.max(batch.elapsed());
+        batch.clear();
+        let started = Instant::now();
+        more = cut.next_batch_of(tree, &mut batch).expect("nothing cancels it");
+        times.push(started.elapsed());
+        records.extend_from_slice(&batch);
     }
+    times.sort_unstable();
     println!(
-        "cut: {} MB in {:?}, longest guard {longest:?}",
+        "cut: {} MB, {:?} per guard (median), {:?} in all",
         records.len() >> 20,
-        started.elapsed()
+        times[times.len() / 2],
+        times.iter().sum::<std::time::Duration>(),
     );
     records
 }
 
 fn measure(what: &str, count: usize, mut operation: impl FnMut(usize)) {
-    let started = Instant::now();
+    let started = cpu_seconds();
     for n in 0..count {
         operation(n);
     }
-    println!("{what}: {:.0} ns", started.elapsed().as_nanos() as f64 / count as f64);
+    println!("{what}: {:.0} ns", (cpu_seconds() - started) * 1e9 / count as f64);
 }
 
 fn parent_path(n: usize) -> String {
@@ -161,4 +164,12 @@ fn resident_bytes() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: usize = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
     pages * 4096
+}
+
+/// User and system time of this process, in ticks of 10 ms.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = fields.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<f64>().ok());
+    ticks.sum::<f64>() / 100.0
 }

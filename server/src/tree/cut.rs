@@ -110,14 +110,20 @@ pub(super) struct SharedCut {
 
 #[derive(Debug)]
 struct CutState {
+    view: View,
+    saved_bytes: usize,
+    saved_bytes_max: usize,
+    cancelled: Option<CutError>,
+}
+
+/// What makes the view differ from the live tree.
+#[derive(Debug, Default)]
+struct View {
     written: IdSet,
     born: IdSet,
     saved: BTreeMap<NodeId, Saved>,
     /// Per parent: children that were removed before they were written.
     removed: BTreeMap<NodeId, Vec<NodeId>>,
-    saved_bytes: usize,
-    saved_bytes_max: usize,
-    cancelled: Option<CutError>,
 }
 
 /// A record as it was when the cut was opened.
@@ -137,15 +143,12 @@ impl Saved {
 impl CutState {
     /// True if the cut still needs the record of this znode.
     fn awaits(&self, id: NodeId) -> bool {
-        self.cancelled.is_none() && !self.born.contains(id) && !self.written.contains(id)
+        self.cancelled.is_none() && !self.view.born.contains(id) && !self.view.written.contains(id)
     }
 
+    /// Frees nothing: that may take long, and the tree is locked. The cut itself frees.
     fn cancel(&mut self, why: CutError) {
         self.cancelled.get_or_insert(why);
-        self.saved = BTreeMap::new();
-        self.removed = BTreeMap::new();
-        self.written = IdSet::default();
-        self.born = IdSet::default();
     }
 }
 
@@ -159,10 +162,7 @@ impl DataTree {
             return Err(CutError::TooMany(self.cuts.len()));
         }
         let state = CutState {
-            written: IdSet::with_end(self.nodes.id_end()),
-            born: IdSet::default(),
-            saved: BTreeMap::new(),
-            removed: BTreeMap::new(),
+            view: View { written: IdSet::with_end(self.nodes.id_end()), ..View::default() },
             saved_bytes: 0,
             saved_bytes_max: limits.saved_bytes_max,
             cancelled: None,
@@ -205,7 +205,7 @@ impl DataTree {
     pub(super) fn preserve(&mut self, id: NodeId) {
         for cut in &self.cuts {
             let mut state = cut.state.lock();
-            if !state.awaits(id) || state.saved.contains_key(&id) {
+            if !state.awaits(id) || state.view.saved.contains_key(&id) {
                 continue;
             }
             let slot = self.nodes.get(id);
@@ -219,7 +219,7 @@ impl DataTree {
                 let limit = state.saved_bytes_max;
                 state.cancel(CutError::Overflow(limit));
             } else {
-                state.saved.insert(id, saved);
+                state.view.saved.insert(id, saved);
             }
         }
     }
@@ -229,7 +229,7 @@ impl DataTree {
         for cut in &self.cuts {
             let mut state = cut.state.lock();
             if state.cancelled.is_none() {
-                state.born.insert(id);
+                state.view.born.insert(id);
             }
         }
     }
@@ -239,7 +239,7 @@ impl DataTree {
         for cut in &self.cuts {
             let mut state = cut.state.lock();
             if state.awaits(child) {
-                state.removed.entry(parent).or_default().push(child);
+                state.view.removed.entry(parent).or_default().push(child);
             }
         }
     }
@@ -311,14 +311,14 @@ impl Cut {
                 }
                 Step::LiveDone => {
                     let (id, path_len) = (frame.id, frame.path_len);
-                    match state.removed.get_mut(&id).and_then(Vec::pop) {
+                    match state.view.removed.get_mut(&id).and_then(Vec::pop) {
                         Some(child) => {
                             self.path.truncate(path_len);
                             self.visit(child, tree, &mut state, out);
                             records += 1;
                         }
                         None => {
-                            state.removed.remove(&id);
+                            state.view.removed.remove(&id);
                             self.frames.pop();
                         }
                     }
@@ -330,7 +330,7 @@ impl Cut {
 
     /// Writes a znode's record and goes below it. `self.path` is the parent's path.
     fn visit(&mut self, id: NodeId, tree: &DataTree, state: &mut CutState, out: &mut Vec<u8>) {
-        let saved = state.saved.remove(&id);
+        let saved = state.view.saved.remove(&id);
         if let Some(saved) = &saved {
             state.saved_bytes -= saved.bytes();
         }
@@ -350,7 +350,7 @@ impl Cut {
         record.blob.data().encode(out);
         record.acl.encode(out);
         record.stat.encode(out);
-        state.written.insert(id);
+        state.view.written.insert(id);
         self.frames.push(Frame { id, cursor: usize::MAX, path_len: self.path.len() });
     }
 }
@@ -359,7 +359,13 @@ impl Drop for Cut {
     fn drop(&mut self) {
         // The tree forgets its part at its next change: only then there is a write guard.
         self.shared.closed.store(true, Ordering::Release);
-        self.shared.state.lock().cancel(CutError::Replaced);
+        let view = {
+            let mut state = self.shared.state.lock();
+            state.cancel(CutError::Replaced);
+            std::mem::take(&mut state.view)
+        };
+        // Freed without the lock, for which the tree may be waiting.
+        drop(view);
     }
 }
 
