@@ -23,8 +23,17 @@ pub struct Purged {
     pub failed: Vec<StorageError>,
 }
 
-/// What a purge would delete, oldest first. `retain` is raised to [`RETAIN_MIN`]; with fewer valid
-/// snapshots the oldest of them counts. Without any nothing is deleted.
+/// What may be deleted, each list oldest first.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Snapshots.
+    pub snapshots: Vec<PathBuf>,
+    /// Logs.
+    pub logs: Vec<PathBuf>,
+}
+
+/// Finds what is not needed. `retain` is raised to [`RETAIN_MIN`]; with fewer valid snapshots than
+/// that the oldest of them counts. Without any nothing is deleted.
 ///
 /// `pins`: zxids from which a running sync still reads the log.
 pub fn plan(
@@ -32,7 +41,7 @@ pub fn plan(
     field_max: usize,
     retain: usize,
     pins: &[Zxid],
-) -> Result<Vec<PathBuf>, StorageError> {
+) -> Result<Plan, StorageError> {
     let retain = retain.max(RETAIN_MIN);
     let snapshots = dirs.snapshots()?;
     let mut oldest_kept = None;
@@ -50,7 +59,7 @@ pub fn plan(
             break;
         }
     }
-    let Some(oldest_kept) = oldest_kept else { return Ok(Vec::new()) };
+    let Some(oldest_kept) = oldest_kept else { return Ok(Plan::default()) };
 
     // Whoever reads the log from here on needs the file that holds the next transaction, and that
     // may be the newest one named at or below it (ZOOKEEPER-2420, 2574).
@@ -58,26 +67,42 @@ pub fn plan(
     let logs = dirs.logs()?;
     let first_needed =
         logs.iter().map(|f| f.zxid).filter(|z| *z <= needed_from).max().unwrap_or(needed_from);
-    let old_logs = logs.into_iter().filter(|f| f.zxid < first_needed);
-    let old_snapshots = snapshots.into_iter().filter(|f| f.zxid < oldest_kept);
-    // Logs first: if this is interrupted, an older snapshot without its log is a gap, noticed at
-    // restore, and newer ones are complete. The other order would be as good.
-    Ok(old_logs.chain(old_snapshots).map(|f| f.path).collect())
+    let logs = logs.into_iter().filter(|f| f.zxid < first_needed);
+    let snapshots = snapshots.into_iter().filter(|f| f.zxid < oldest_kept);
+    Ok(Plan {
+        snapshots: snapshots.map(|f| f.path).collect(),
+        logs: logs.map(|f| f.path).collect(),
+    })
 }
 
-/// Carries out [`plan`]. A file that cannot be deleted does not stop the others, as in Java.
+/// Carries out [`plan`]. Snapshots go first, durably: an old snapshot must never outlive the log
+/// that continues it. If one of them cannot be deleted, no log is.
 pub fn purge(
     dirs: &Arc<DataDirs>,
     field_max: usize,
     retain: usize,
     pins: &[Zxid],
 ) -> Result<Purged, StorageError> {
+    let plan = plan(dirs, field_max, retain, pins)?;
     let mut purged = Purged::default();
-    for path in plan(dirs, field_max, retain, pins)? {
-        match dirs.disk().remove(&path) {
-            Ok(()) => purged.deleted.push(path),
-            Err(e) => purged.failed.push(StorageError::io("delete", &path, e)),
-        }
+    purged.delete(dirs, plan.snapshots);
+    if !purged.deleted.is_empty() {
+        dirs.sync_dir(dirs.snapshot_dir())?;
+    }
+    if purged.failed.is_empty() {
+        purged.delete(dirs, plan.logs);
     }
     Ok(purged)
+}
+
+impl Purged {
+    /// One that cannot be deleted does not stop the others, as in Java.
+    fn delete(&mut self, dirs: &DataDirs, paths: Vec<PathBuf>) {
+        for path in paths {
+            match dirs.disk().remove(&path) {
+                Ok(()) => self.deleted.push(path),
+                Err(e) => self.failed.push(StorageError::io("delete", &path, e)),
+            }
+        }
+    }
 }

@@ -182,7 +182,7 @@ pub fn read_tree_stream(
     let mut window = Window::new(input);
     read_tree_from(&mut window, field_max, sink)?;
     let signature: Option<String> = window.record(field_max)?;
-    let rest = window.buffer[window.start..].to_vec();
+    let rest = window.peek().to_vec();
     Ok((signature.unwrap_or_default(), rest))
 }
 
@@ -273,6 +273,8 @@ struct Window<'a> {
     buffer: Vec<u8>,
     /// Index of the next byte to consume.
     start: usize,
+    /// Index behind the last byte read.
+    end: usize,
     /// Bytes up to this index are in the checksum.
     summed: usize,
     adler: Adler32,
@@ -285,8 +287,9 @@ impl<'a> Window<'a> {
     fn new(input: &'a mut dyn Read) -> Self {
         Self {
             input,
-            buffer: Vec::with_capacity(WINDOW_BYTES),
+            buffer: vec![0; WINDOW_BYTES],
             start: 0,
+            end: 0,
             summed: 0,
             adler: Adler32::new(),
             before: 0,
@@ -299,7 +302,7 @@ impl<'a> Window<'a> {
     }
 
     fn peek(&self) -> &[u8] {
-        &self.buffer[self.start..]
+        &self.buffer[self.start..self.end]
     }
 
     fn sum(&mut self) {
@@ -320,21 +323,25 @@ impl<'a> Window<'a> {
         }
         self.sum();
         self.before += self.start as u64;
-        self.buffer.drain(..self.start);
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
         self.start = 0;
         self.summed = 0;
-        let filled = self.buffer.len();
-        // Doubling keeps a record larger than the window linear.
-        self.buffer.resize(filled + filled.max(WINDOW_BYTES), 0);
+        if self.end == self.buffer.len() {
+            // Doubling keeps a record larger than the window linear.
+            let mut larger = vec![0; 2 * self.end];
+            larger[..self.end].copy_from_slice(&self.buffer);
+            self.buffer = larger;
+        }
         let n = loop {
-            match self.input.read(&mut self.buffer[filled..]) {
+            match self.input.read(&mut self.buffer[self.end..]) {
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                other => break other,
+                other => break other?,
             }
         };
-        self.buffer.truncate(filled + *n.as_ref().unwrap_or(&0));
-        self.ended = n? == 0;
-        Ok(!self.ended)
+        self.end += n;
+        self.ended = n == 0;
+        Ok(n > 0)
     }
 
     /// How many bytes are left, counted up to `max`.
@@ -355,7 +362,7 @@ impl<'a> Window<'a> {
     /// One record, however long.
     fn record<T: for<'b> Decode<'b>>(&mut self, field_max: usize) -> Result<T, SnapshotError> {
         loop {
-            let mut input = Reader::with_limit(&self.buffer[self.start..], field_max);
+            let mut input = Reader::with_limit(&self.buffer[self.start..self.end], field_max);
             match input.read() {
                 Ok(value) => {
                     self.start += input.position();
@@ -373,7 +380,7 @@ impl<'a> Window<'a> {
         sink: &mut dyn SnapshotSink,
     ) -> Result<bool, SnapshotError> {
         loop {
-            let mut input = Reader::with_limit(&self.buffer[self.start..], field_max);
+            let mut input = Reader::with_limit(&self.buffer[self.start..self.end], field_max);
             match decode_node(&mut input) {
                 Ok(Some((path, data, acl, stat))) => {
                     let length = input.position();

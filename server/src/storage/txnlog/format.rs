@@ -110,6 +110,50 @@ pub fn decode_entry(bytes: &[u8], payload_max: usize) -> Entry {
     Entry::Good(payload_len)
 }
 
+/// True if the entry at the start of `bytes` would be good but for one byte of its checksum, length
+/// or payload.
+pub fn is_one_byte_off(bytes: &[u8]) -> bool {
+    let Some(head) = bytes.first_chunk::<ENTRY_HEAD_BYTES>() else { return false };
+    let stored = i64::from_be_bytes(*head.first_chunk().expect("12 bytes begin with 8"));
+    let len: [u8; 4] = *head.last_chunk().expect("12 bytes end with 4");
+    let payload_of = |len: [u8; 4]| -> Option<&[u8]> {
+        let end = ENTRY_HEAD_BYTES.checked_add(usize::try_from(i32::from_be_bytes(len)).ok()?)?;
+        (*bytes.get(end)? == END_OF_RECORD).then(|| &bytes[ENTRY_HEAD_BYTES..end])
+    };
+    for index in 0..4 {
+        for value in 0..=u8::MAX {
+            let mut other = len;
+            other[index] = value;
+            let good = |payload| other != len && i64::from(adler32(&payload)) == stored;
+            if payload_of(other).is_some_and(good) {
+                return true;
+            }
+        }
+    }
+    let Some(payload) = payload_of(len) else { return false };
+    let computed = adler32(&payload);
+    let off = (i64::from(computed) ^ stored).to_be_bytes();
+    if off.iter().filter(|b| **b != 0).count() == 1 {
+        return true;
+    }
+    // One byte `change` higher at `back` bytes from the end raises the low sum by `change` and the
+    // high sum by `change * back`.
+    const MODULUS: i64 = 65_521;
+    let (Ok(stored), computed) = (u32::try_from(stored), i64::from(computed)) else { return false };
+    let (low, high) = (i64::from(stored & 0xffff), i64::from(stored >> 16));
+    let low = (low - (computed & 0xffff)).rem_euclid(MODULUS);
+    let high = (high - (computed >> 16)).rem_euclid(MODULUS);
+    let change = if low > MODULUS / 2 { low - MODULUS } else { low };
+    if change == 0 || change.abs() > 255 {
+        return false;
+    }
+    payload.iter().rev().enumerate().any(|(index, byte)| {
+        let back = (index as i64 + 1) % MODULUS;
+        (0..=255).contains(&(i64::from(*byte) + change))
+            && (change * back - high).rem_euclid(MODULUS) == 0
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +172,24 @@ mod tests {
         let mut again = Vec::new();
         encode_entry(&bytes[12..60], &mut again);
         assert_eq!(again, bytes);
+    }
+
+    #[test]
+    fn one_byte_off() {
+        let mut good = Vec::new();
+        encode_entry(&[7; 300], &mut good);
+        encode_entry(&[8; 300], &mut good);
+        for index in 0..ENTRY_HEAD_BYTES + 300 {
+            for change in [1, 0x80, 0xff] {
+                let mut bytes = good.clone();
+                bytes[index] ^= change;
+                assert!(is_one_byte_off(&bytes), "{index} {change}");
+            }
+        }
+        let mut hole = good.clone();
+        hole[100..200].fill(0);
+        assert!(!is_one_byte_off(&hole));
+        assert!(!is_one_byte_off(&good[..200]));
     }
 
     #[test]

@@ -68,6 +68,8 @@ pub struct LogFile {
     window_offset: u64,
     /// Index in `window` of the next entry.
     next: usize,
+    /// Index behind the last byte read.
+    filled: usize,
     last_zxid: Option<Zxid>,
     tail: Option<Tail>,
 }
@@ -86,11 +88,12 @@ impl LogFile {
             window: Vec::new(),
             window_offset: 0,
             next: 0,
+            filled: 0,
             last_zxid: None,
             tail: None,
         };
         log.fill(HEADER_BYTES)?;
-        let header = &log.window[..log.window.len().min(HEADER_BYTES)];
+        let header = &log.rest()[..log.filled.min(HEADER_BYTES)];
         if header.len() < HEADER_BYTES {
             log.tail = Some(if len == 0 { Tail::Clean } else { Tail::Torn(len) });
         } else if header.iter().all(|b| *b == 0) && log.data_end(0)? == 0 {
@@ -109,7 +112,7 @@ impl LogFile {
             return Ok(None);
         }
         let len = loop {
-            match format::decode_entry(&self.window[self.next..], self.payload_max) {
+            match format::decode_entry(self.rest(), self.payload_max) {
                 Entry::Good(len) => break len,
                 Entry::Short(total) if self.fill(total)? => {}
                 Entry::Bad(Fault::Length(len)) if self.is_oversized_entry(len)? => {
@@ -164,26 +167,34 @@ impl LogFile {
         StorageError::CorruptLog { path, offset, last_zxid: self.last_zxid, reason }
     }
 
+    /// What was read and not consumed.
+    fn rest(&self) -> &[u8] {
+        &self.window[self.next..self.filled]
+    }
+
     /// Makes `wanted` bytes available from `next` on; false if the file ends before.
     fn fill(&mut self, wanted: usize) -> Result<bool, StorageError> {
-        self.window.drain(..self.next);
+        self.window.copy_within(self.next..self.filled, 0);
         self.window_offset += self.next as u64;
+        self.filled -= self.next;
         self.next = 0;
-        let mut filled = self.window.len();
-        let left = self.len.saturating_sub(self.window_offset + filled as u64);
+        let left = self.len.saturating_sub(self.window_offset + self.filled as u64);
         let target = wanted.max(WINDOW_BYTES);
-        let target = usize::try_from(left).map_or(target, |left| target.min(filled + left));
-        self.window.resize(target.max(filled), 0);
-        while filled < target {
-            let offset = self.window_offset + filled as u64;
-            match self.file.read_at(&mut self.window[filled..target], offset) {
+        let target = usize::try_from(left).map_or(target, |left| target.min(self.filled + left));
+        if self.window.len() < target {
+            let mut larger = vec![0; target];
+            larger[..self.filled].copy_from_slice(&self.window[..self.filled]);
+            self.window = larger;
+        }
+        while self.filled < target {
+            let offset = self.window_offset + self.filled as u64;
+            match self.file.read_at(&mut self.window[self.filled..target], offset) {
                 Ok(0) => break,
-                Ok(n) => filled += n,
+                Ok(n) => self.filled += n,
                 Err(e) => return Err(StorageError::io("read", &self.path, e)),
             }
         }
-        self.window.truncate(filled);
-        Ok(filled >= wanted)
+        Ok(self.filled >= wanted)
     }
 
     /// Java writes entries of any length and then cannot read those above its limit (a
@@ -195,7 +206,7 @@ impl LogFile {
         if self.position() + total as u64 > self.len || !self.fill(total)? {
             return Ok(false);
         }
-        Ok(format::decode_entry(&self.window[self.next..], len) == Entry::Good(len))
+        Ok(format::decode_entry(self.rest(), len) == Entry::Good(len))
     }
 
     /// Decides whether what stands at the next position can be an unfinished batch.
@@ -218,7 +229,8 @@ impl LogFile {
         };
         let entry_end = at + entry_bytes as u64;
         let torn = data_end - at <= TORN_TAIL_MAX
-            && (data_end < entry_end || self.has_unwritten_sector(at, entry_end)?);
+            && (data_end < entry_end || self.has_unwritten_sector(at, entry_end)?)
+            && !self.is_one_byte_off(at, data_end)?;
         if torn { Ok(Tail::Torn(data_end - at)) } else { Err(self.corrupt(at, reason)) }
     }
 
@@ -240,6 +252,15 @@ impl LogFile {
             }
         }
         Ok(false)
+    }
+
+    /// True if changing one byte makes a good entry of it. Then it was one, and is damaged: an
+    /// unwritten sector is hardly ever that close. Without this a flipped bit in a length, or in an
+    /// entry whose data is zeros, could pass for a torn tail.
+    fn is_one_byte_off(&self, at: u64, data_end: u64) -> Result<bool, StorageError> {
+        let mut bytes = vec![0; (data_end - at) as usize];
+        self.read_exact(&mut bytes, at)?;
+        Ok(format::is_one_byte_off(&bytes))
     }
 
     fn read_exact(&self, mut buffer: &mut [u8], mut offset: u64) -> Result<bool, StorageError> {
@@ -280,9 +301,10 @@ impl LogFile {
 /// preallocated log is padding.
 fn last_nonzero(bytes: &[u8]) -> Option<usize> {
     const BLOCK: usize = 4096;
+    const ZEROS: [u8; BLOCK] = [0; BLOCK];
     let blocks = bytes.chunks(BLOCK).enumerate().rev();
     for (index, block) in blocks {
-        if block.iter().fold(0, |or, b| or | b) != 0 {
+        if block != &ZEROS[..block.len()] {
             return block.iter().rposition(|b| *b != 0).map(|at| index * BLOCK + at);
         }
     }
@@ -427,8 +449,7 @@ impl TxnLogReader {
                 last => last,
             };
             if let Some(before) = before
-                && zxid.epoch() <= before.epoch()
-                && zxid.0 != before.0 + 1
+                && !follows(before, zxid)
             {
                 let path = log.path().to_owned();
                 return Err(StorageError::Gap { path, after: before, found: zxid });
@@ -463,6 +484,12 @@ impl TxnLogReader {
         self.current = Some(LogFile::open(self.dirs.disk(), &found.path, self.payload_max)?);
         Ok(true)
     }
+}
+
+/// `ZXID-ORDER`: the next counter, or the first of a newer epoch. (Java accepts any counter of a
+/// newer epoch and so misses what was lost at its beginning.)
+fn follows(before: Zxid, zxid: Zxid) -> bool {
+    zxid.0 == before.0 + 1 || (zxid.epoch() > before.epoch() && zxid.counter() <= 1)
 }
 
 /// The transactions of `from..=to` for a learner, read from disk, or `None` if the log does not hold
