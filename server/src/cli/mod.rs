@@ -8,6 +8,7 @@
 mod environment;
 mod logging;
 mod notify;
+mod purge;
 mod serve;
 mod signals;
 mod word;
@@ -50,6 +51,12 @@ enum Command {
     },
     /// Prints the version.
     Version,
+    /// Deletes old snapshots and logs: `purge dataLogDir [snapDir] -n count`.
+    #[command(disable_help_flag = true)]
+    Purge {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Sends a four-letter word and prints the answer.
     Word {
         /// Host or address of the server.
@@ -77,10 +84,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> i32 {
     match arguments.command {
         Command::Server { arguments } => serve::run(&arguments),
         Command::Version => {
-            println!("Apache ZooKeeper, version {} {}", version::ZOOKEEPER, version::BUILT);
-            println!("Served by Rookeeper {}", version::ROOKEEPER);
+            let (zookeeper, built, own) = (version::ZOOKEEPER, version::BUILT, version::ROOKEEPER);
+            println!("Apache ZooKeeper, version {zookeeper} {built} (Rookeeper {own})");
             exit::FINISHED
         }
+        Command::Purge { arguments } => purge::run(&arguments),
         Command::Word { host, port, word, secure } => word::run(&host, port, &word, &secure),
     }
 }
