@@ -1,11 +1,12 @@
 //! Deletes old snapshots and logs (`PurgeTxnLog`); safe beside a running server.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::exit;
-use crate::storage::purge::{RETAIN_MIN, plan};
+use crate::storage::purge::{RETAIN_MIN, plan, purge};
 use crate::storage::{DataDirs, RealDisk};
 
 const USAGE: &str = "Usage:\nPurgeTxnLog dataLogDir [snapDir] -n count\n\
@@ -29,18 +30,27 @@ pub(super) fn run(arguments: &[String]) -> i32 {
         }
     };
     let dirs = DataDirs::unlocked(Arc::new(RealDisk), &snapshot_dir, Some(&log_dir));
-    let files = match plan(&dirs, FIELD_MAX, count, &[]) {
-        Ok(files) => files,
+    let dirs = Arc::new(dirs);
+    // Their times are gone once they are.
+    let done = plan(&dirs, FIELD_MAX, count, &[]).and_then(|plan| {
+        let files = plan.snapshots.iter().chain(&plan.logs);
+        let times: HashMap<PathBuf, String> =
+            files.map(|file| (file.clone(), modified(file))).collect();
+        Ok((times, purge(&dirs, FIELD_MAX, count, &[])?))
+    });
+    let (times, purged) = match done {
+        Ok(done) => done,
         Err(error) => {
             eprintln!("{error}");
             return exit::UNEXPECTED;
         }
     };
-    for file in files {
-        println!("Removing file: {}\t{}", modified(&file), file.display());
-        if let Err(error) = fs::remove_file(&file) {
-            eprintln!("Failed to remove {}: {error}", file.display());
-        }
+    for file in purged.deleted {
+        let time = times.get(&file).map_or("", String::as_str);
+        println!("Removing file: {time}\t{}", file.display());
+    }
+    for error in purged.failed {
+        eprintln!("Failed to remove: {error}");
     }
     exit::FINISHED
 }
