@@ -418,7 +418,15 @@ impl Conn {
                     self.take_out(&mut outbox.lock(), desk);
                     continue;
                 }
-                return self.phase != Phase::Leaving || !self.leave();
+                if self.phase != Phase::Leaving {
+                    return true;
+                }
+                match self.leave() {
+                    Leave::More => self.more_out = true,
+                    Leave::NotYet => return true,
+                    Leave::Done => return false,
+                }
+                continue;
             }
             if !self.writable {
                 return true;
@@ -461,10 +469,17 @@ impl Conn {
         self.taken_noted = left > 0;
     }
 
-    /// Everything owed is written: says goodbye. True when the connection may be closed.
-    fn leave(&mut self) -> bool {
-        if self.outbox.lock().fate < Fate::CloseAfterFlush {
-            return false;
+    /// Everything that was seen is written: says goodbye, if nothing came since.
+    fn leave(&mut self) -> Leave {
+        {
+            // One look at both: the reply and the fate come under one lock.
+            let state = self.outbox.lock();
+            if !state.out.is_empty() {
+                return Leave::More;
+            }
+            if state.fate < Fate::CloseAfterFlush {
+                return Leave::NotYet;
+            }
         }
         // What the client sent in the meantime is taken off the socket: unread bytes would turn
         // the close into a reset, which can destroy the answer on its way.
@@ -477,8 +492,17 @@ impl Conn {
                 }
             }
         }
-        true
+        Leave::Done
     }
+}
+
+enum Leave {
+    /// There is more to write.
+    More,
+    /// The last reply is still to come.
+    NotYet,
+    /// The connection may be closed.
+    Done,
 }
 
 enum Fill {
