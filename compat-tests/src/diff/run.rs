@@ -112,15 +112,12 @@ fn describe(number: usize, step: &Step, answers: &[String]) -> String {
 }
 
 fn compare(expected: &[String], actual: &[String]) -> Vec<String> {
-    let mut lines = Vec::new();
-    for index in 0..expected.len().max(actual.len()) {
-        let (e, a) = (expected.get(index), actual.get(index));
-        if e != a {
-            lines.extend(e.map(|line| format!("  reference: {line}")));
-            lines.extend(a.map(|line| format!("  subject:   {line}")));
-        }
-    }
-    lines
+    let equal = expected.iter().zip(actual).take_while(|(e, a)| e == a).count();
+    let (expected, actual) = (&expected[equal..], &actual[equal..]);
+    let tail = expected.iter().rev().zip(actual.iter().rev()).take_while(|(e, a)| e == a).count();
+    let reference = expected[..expected.len() - tail].iter().map(|l| format!("  reference: {l}"));
+    let subject = actual[..actual.len() - tail].iter().map(|l| format!("  subject:   {l}"));
+    reference.chain(subject).collect()
 }
 
 /// One server as the program sees it.

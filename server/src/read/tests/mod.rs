@@ -4,6 +4,8 @@ mod ops;
 mod replies;
 mod watches;
 
+use std::sync::Arc;
+
 use jute::codec::UStr;
 use jute::data::{Acl, PERM_ALL, Stat};
 use jute::proto::{ReplyHeader, op};
