@@ -220,14 +220,13 @@ impl Work<'_, '_> {
             self.check_acl(parent_node, PERM_DELETE)?;
         }
         let node = self.find(&path)?;
-        if !internal && !matches!(node.owner(), Owner::Container | Owner::Ttl(_)) {
-            return Err(ErrorCode::NoAuth);
-        }
         if node.has_children() {
             return Err(ErrorCode::NotEmpty);
         }
-        if matches!(node.owner(), Owner::Session(_)) {
-            return Err(ErrorCode::BadVersion);
+        match node.owner() {
+            Owner::Session(_) => return Err(ErrorCode::BadVersion),
+            Owner::None if !internal => return Err(ErrorCode::NoAuth),
+            Owner::None | Owner::Container | Owner::Ttl(_) => {}
         }
         self.find(parent)?;
         self.delete_node(parent, &path);

@@ -149,7 +149,7 @@ fn removal_of_containers() {
         ("/missing", -101, -101),
         ("/missing/x", -101, -101),
         ("/full/c", -111, -111),
-        ("/eph", -103, -102),
+        ("/eph", -103, -103),
         ("/container", 0, 0),
         ("/ttl", 0, 0),
         // Java lets anyone delete any empty znode with this.
