@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Runs every test, the comparison with real Java servers and unmodified clients included.
+#
+# For a Debian 12 machine with a Rust toolchain, as root; installs the rest from package
+# registries. Stops at the first phase that fails and says which. Safe to run again.
+#
+#   scripts/test.sh              everything
+#   scripts/test.sh --no-compat  without Java servers and foreign clients
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+compat=yes
+for argument; do
+    case $argument in
+    --no-compat) compat=no ;;
+    *) echo "usage: $0 [--no-compat]" >&2; exit 2 ;;
+    esac
+done
+
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+export CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
+mkdir -p "$CARGO_TARGET_DIR"
+export ROOKEEPER_BIN=$CARGO_TARGET_DIR/release/rookeeper
+
+phase=start
+say() { printf '== [%4d s] %s\n' "$SECONDS" "$*"; }
+phase() { phase=$*; say "$*"; }
+trap 'status=$?; [ $status -eq 0 ] || say "FAILED in phase: $phase (exit $status)"' EXIT
+
+phase "formatting"
+cargo fmt --all --check
+(cd fuzz && cargo fmt --check)
+
+# Mostly waits for the network and the disk, so it runs beside the compiler.
+setup_log=$CARGO_TARGET_DIR/compat-setup.log
+if [ $compat = yes ]; then
+    say "preparing Java servers and clients in the background, log in $setup_log"
+    compat-tests/setup.sh >"$setup_log" 2>&1 &
+    setup=$!
+fi
+
+phase "release binary"
+cargo build --release -p rookeeper
+
+phase "lints"
+cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+phase "unit, property, golden and in-process tests"
+cargo test --workspace --exclude compat-tests --no-fail-fast
+
+phase "fuzz targets, smoke run"
+cargo test --manifest-path fuzz/Cargo.toml
+
+if [ $compat = yes ]; then
+    phase "Java servers and clients: set-up"
+    wait "$setup" || { cat "$setup_log"; exit 1; }
+    tail -5 "$setup_log"
+
+    phase "against real Java servers and unmodified clients"
+    cargo test -p compat-tests --no-fail-fast -- --nocapture
+fi
+phase "done: every phase passed"
