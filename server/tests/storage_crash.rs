@@ -1,5 +1,6 @@
 //! Random transactions, random crashes: what was acknowledged survives, a restart always succeeds,
 //! and the state is that of a whole number of transactions.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! Directories written by Java: opened, compared with what Java says is in them, written again.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -235,8 +235,8 @@ impl DataDirs {
                 }
                 _ => {
                     return Err(StorageError::Epoch(format!(
-                        "The current epoch, {:x}, is older than the last zxid, {}. The file {} does \
-                         not belong to this history: if it was restored from a backup, restore the \
+                        "The current epoch, {:x}, is older than the last zxid, {}. The file {} \
+                         does not belong to this history: if it was restored from a backup, restore the \
                          whole directory",
                         current.0,
                         last.0,
@@ -315,8 +315,8 @@ impl DataDirs {
             Ok(false) => {
                 return fail(format!(
                     "Missing {kind} directory {shown}, automatic data directory creation is \
-                     disabled (zookeeper.datadir.autocreate is false). Please create this directory \
-                     manually."
+                     disabled (zookeeper.datadir.autocreate is false). Please create this \
+                     directory manually."
                 ));
             }
             Err(e) => return fail(format!("Cannot access {kind} directory {shown}: {e}")),

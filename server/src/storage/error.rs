@@ -30,8 +30,8 @@ pub enum StorageError {
     /// A transaction log holds bytes that no crash can have left there.
     #[error(
         "transaction log {} is damaged at byte {offset}{}: {reason}. Nothing was changed. If this \
-         server is part of an ensemble, move its data directories away and let it fetch a copy from \
-         the leader; otherwise restore a backup, or inspect and repair the file with \
+         server is part of an ensemble, move its data directories away and let it fetch a copy \
+         from the leader; otherwise restore a backup, or inspect and repair the file with \
          zkTxnLogToolkit.sh",
         path.display(),
         after(*last_zxid)
@@ -51,8 +51,8 @@ pub enum StorageError {
     #[error(
         "transaction log {} goes from {after} to {found}: what was between them is missing. \
          Committed proposal cached out of order: {found} is not the next proposal of {after}. \
-         Nothing was changed. If this server is part of an ensemble, move its data directories away \
-         and let it fetch a copy from the leader; otherwise look for a log file that was deleted",
+         Nothing was changed. If this server is part of an ensemble, move its data directories \
+         away and let it fetch a copy from the leader; otherwise look for a log file that was deleted",
         path.display()
     )]
     Gap {
@@ -84,7 +84,8 @@ pub enum StorageError {
 
     /// Logs without a snapshot, and `zookeeper.snapshot.trust.empty` is not set.
     #[error(
-        "No snapshot found, but there are log entries. Something is broken! (looked in {}{refused})",
+        "No snapshot found, but there are log entries. Something is broken! (looked in \
+         {}{refused})",
         dir.display()
     )]
     LogsWithoutSnapshot {

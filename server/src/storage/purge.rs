@@ -1,8 +1,8 @@
 //! Deletes what no retained snapshot and no running sync needs (`PurgeTxnLog`, `PURGE-SAFE`).
 //!
 //! Java counts snapshots that *look* complete; a half-written compressed one does. Here only those
-//! count that were read through every checksum. Java also deletes `log.` and `snapshot.` files whose
-//! names hold no zxid; here they stay.
+//! count that were read through every checksum. Java also deletes `log.` and `snapshot.` files
+//! whose names hold no zxid; here they stay.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -61,9 +61,9 @@ enum Mode {
 /// Restores the newest state for a server that starts.
 ///
 /// What it changes on disk: torn tails of logs and logs without a header are removed (they hold
-/// nothing that was acknowledged), `initialize` is used up, and a database without any snapshot gets
-/// its first one, because logs without a snapshot are taken for damage at the next start. All it
-/// returns is durable (`VOTE-FROM-LOG`), also what another process had written and not synced.
+/// nothing that was acknowledged), `initialize` is used up, and a database without any snapshot
+/// gets its first one, because logs without a snapshot are taken for damage at the next start. All
+/// it returns is durable (`VOTE-FROM-LOG`), also what another process had written and not synced.
 ///
 /// # Errors
 /// Any damage that is not a torn tail, any gap; see [`StorageError`].
@@ -84,9 +84,9 @@ pub fn inspect(
     run(dirs, options, tree, Mode::Inspect)
 }
 
-/// Deletes the ephemerals of sessions that the session table does not know: what a standalone server
-/// and a new leader do after [`restore`] (`ZooKeeperServer.loadData`), learners do not. Returns how
-/// many sessions that were.
+/// Deletes the ephemerals of sessions that the session table does not know: what a standalone
+/// server and a new leader do after [`restore`] (`ZooKeeperServer.loadData`), learners do not.
+/// Returns how many sessions that were.
 pub fn drop_orphans(tree: &mut DataTree) -> usize {
     let orphans: Vec<_> = tree
         .ephemeral_sessions()

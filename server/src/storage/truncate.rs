@@ -1,12 +1,12 @@
 //! TRUNC: takes back what this server logged and the ensemble never committed.
 //!
-//! Java cuts behind the first transaction *at or above* the target, so that one too many survives if
-//! the target is missing, and leaves newer snapshots, which bring everything back at the next start
-//! (ZOOKEEPER-1549). Here the history up to the target is proved complete first; then newer
+//! Java cuts behind the first transaction *at or above* the target, so that one too many survives
+//! if the target is missing, and leaves newer snapshots, which bring everything back at the next
+//! start (ZOOKEEPER-1549). Here the history up to the target is proved complete first; then newer
 //! snapshots go, then newer logs, newest first, and the cut comes last, each step durable. A crash
 //! in between leaves a longer or equal history, never one with a hole.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::snapshot::reader as snapshots;
@@ -32,8 +32,8 @@ pub fn truncate(
 }
 
 /// Removes every transaction and snapshot behind `target`, whether or not `target` itself is here:
-/// for a SNAP that takes this server back to an older history. The snapshot that replaces it must be
-/// on disk (written, not yet published) already.
+/// for a SNAP that takes this server back to an older history. The snapshot that replaces it must
+/// be on disk (written, not yet published) already.
 pub fn discard_behind(
     dirs: &Arc<DataDirs>,
     options: &Options,
@@ -83,7 +83,13 @@ fn prove(dirs: &Arc<DataDirs>, options: &Options, target: Zxid) -> Result<(), St
     let mut reader = TxnLogReader::open(dirs, options.field_max, base, true)?;
     let mut last = base;
     while last < target {
-        match reader.next_logged()? {
+        let next = match reader.next_logged() {
+            Err(e @ (StorageError::Gap { .. } | StorageError::CorruptLog { .. })) => {
+                return fail(e.to_string());
+            }
+            other => other?,
+        };
+        match next {
             Some(logged) if logged.zxid <= target => last = logged.zxid,
             Some(logged) => {
                 return fail(format!("the log goes from {last} to {}", logged.zxid));
@@ -98,7 +104,7 @@ fn prove(dirs: &Arc<DataDirs>, options: &Options, target: Zxid) -> Result<(), St
 fn end_of(
     dirs: &DataDirs,
     options: &Options,
-    path: &PathBuf,
+    path: &Path,
     target: Zxid,
 ) -> Result<(u64, bool), StorageError> {
     let mut log = LogFile::open(dirs.disk(), path, options.field_max)?;
@@ -110,6 +116,6 @@ fn end_of(
     Ok((log.position(), false))
 }
 
-fn remove(dirs: &DataDirs, path: &PathBuf) -> Result<(), StorageError> {
+fn remove(dirs: &DataDirs, path: &Path) -> Result<(), StorageError> {
     dirs.disk().remove(path).map_err(|e| StorageError::io("remove", path, e))
 }

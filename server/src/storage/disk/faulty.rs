@@ -1,10 +1,10 @@
 //! A file system in memory that misbehaves on request.
 //!
-//! What it models, and no more: a sector is written whole or not at all; what was not synced is at a
-//! crash partly there, sector by sector, in no order; a longer or shorter length likewise; names
-//! change in order, so that a crash keeps some prefix of the changes since the directory was synced;
-//! after a failed sync the data is gone although it can still be read. The caller hands in all
-//! randomness.
+//! What it models, and no more: a sector is written whole or not at all; what was not synced is at
+//! a crash partly there, sector by sector, in no order; a longer or shorter length likewise; names
+//! change in order, so that a crash keeps some prefix of the changes since the directory was
+//! synced; after a failed sync the data is gone although it can still be read. The caller hands in
+//! all randomness.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -73,7 +73,7 @@ impl Compression {
 pub(super) enum Packer {
     None(Vec<u8>),
     Gzip(GzEncoder<Vec<u8>>),
-    Snappy(SnappyWriter),
+    Snappy(Box<SnappyWriter>),
 }
 
 impl Packer {
@@ -83,7 +83,7 @@ impl Packer {
             Compression::Gzip => {
                 Self::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::default()))
             }
-            Compression::Snappy => Self::Snappy(SnappyWriter::new()),
+            Compression::Snappy => Self::Snappy(Box::new(SnappyWriter::new())),
         }
     }
 

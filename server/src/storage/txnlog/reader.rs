@@ -2,8 +2,8 @@
 //!
 //! An unfinished batch leaves the disk with any mix of its sectors written and unwritten. A log is
 //! padded with zeros, so an unwritten sector reads as zeros, or the file ends. That, and nothing
-//! else, is a *torn tail*: it was never acknowledged and may be ignored. Everything else that is not
-//! an entry is corruption, and the reader stops with an error that says where.
+//! else, is a *torn tail*: it was never acknowledged and may be ignored. Everything else that is
+//! not an entry is corruption, and the reader stops with an error that says where.
 //!
 //! Java looks at one byte behind the entry instead: any wrong end mark is "the end of the file",
 //! wherever it is, and what follows is dropped without a word. Here such a log is refused. On the
@@ -492,7 +492,8 @@ fn follows(before: Zxid, zxid: Zxid) -> bool {
     zxid.0 == before.0 + 1 || (zxid.epoch() > before.epoch() && zxid.counter() <= 1)
 }
 
-/// The transactions of `from..=to` for a learner, read from disk, or `None` if the log does not hold
+/// The transactions of `from..=to` for a learner, read from disk, or `None` if the log does not
+/// hold
 /// `from` any more (it was purged, or this server never had it). Iterate with
 /// [`TxnLogReader::next_logged`] and stop behind `to`, which must be durable.
 pub fn range(

@@ -8,8 +8,8 @@
 //!
 //! Follows `FileTxnLog` and `SyncRequestProcessor`, with these differences, all unseen by a reader:
 //! padding is laid out from the true end of the data (Java 3.9 pads from the last commit and can
-//! zero what it just wrote); a name that exists is never opened for writing; the directory is synced
-//! when a file is made; an error is final.
+//! zero what it just wrote); a name that exists is never opened for writing; the directory is
+//! synced when a file is made; an error is final.
 
 use std::io;
 use std::path::PathBuf;
@@ -215,8 +215,8 @@ impl TxnLogWriter {
         self.checked(result)
     }
 
-    /// True if it is time for a snapshot (`snapCount`, `snapSizeLimitInKb`). Then the log was rolled
-    /// and the counts start anew, whether or not the caller takes the snapshot.
+    /// True if it is time for a snapshot (`snapCount`, `snapSizeLimitInKb`). Then the log was
+    /// rolled and the counts start anew, whether or not the caller takes the snapshot.
     pub fn roll_if_snapshot_due(&mut self) -> Result<bool, StorageError> {
         if !self.since_snapshot.due() {
             return Ok(false);
