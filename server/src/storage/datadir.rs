@@ -236,8 +236,8 @@ impl DataDirs {
                 _ => {
                     return Err(StorageError::Epoch(format!(
                         "The current epoch, {:x}, is older than the last zxid, {}. The file {} \
-                         does not belong to this history: if it was restored from a backup, restore the \
-                         whole directory",
+                         does not belong to this history: if it was restored from a backup, restore \
+                         the whole directory",
                         current.0,
                         last.0,
                         self.snapshot_dir.join(names::CURRENT_EPOCH).display()

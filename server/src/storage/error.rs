@@ -52,7 +52,8 @@ pub enum StorageError {
         "transaction log {} goes from {after} to {found}: what was between them is missing. \
          Committed proposal cached out of order: {found} is not the next proposal of {after}. \
          Nothing was changed. If this server is part of an ensemble, move its data directories \
-         away and let it fetch a copy from the leader; otherwise look for a log file that was deleted",
+         away and let it fetch a copy from the leader; otherwise look for a log file that was \
+         deleted",
         path.display()
     )]
     Gap {
