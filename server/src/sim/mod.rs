@@ -275,3 +275,13 @@ mod tests {
         }
     }
 }
+#[cfg(test)]
+mod one {
+    use super::*;
+    #[test]
+    fn one_seed() {
+        let Some(seed) = std::env::var("SIM_ONE").ok().and_then(|s| s.parse().ok()) else { return };
+        let report = run(SimOptions { trace: true, ..SimOptions::draw(seed) });
+        println!("{report}");
+    }
+}

@@ -23,7 +23,7 @@ use crate::zab::{
 const TRACE_MAX: usize = 4000;
 
 /// Things that may happen in one run; more means that messages breed messages.
-const STEPS_MAX: u64 = 2_000_000;
+const STEPS_MAX: u64 = 500_000;
 
 /// Something that will happen.
 #[derive(Debug)]

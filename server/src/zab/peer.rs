@@ -313,8 +313,13 @@ impl Peer {
             return Ok(());
         }
         self.learn_membership(now, &notification, out);
+        let looks = notification.state == PeerState::Looking;
         if !self.core.quorums.is_voter(from) {
-            // Observers and joiners: answered at once, in every state, never counted.
+            // Observers and joiners that look: answered at once, in every state, never counted.
+            // Others only answered us; Java answers them, too, and so on for ever.
+            if !looks {
+                return Ok(());
+            }
             // Never below its own round while we look, or it would answer in turn, for ever (Java's
             // observers do).
             let mut round = self.round();
@@ -324,7 +329,6 @@ impl Peer {
             self.notify(from, Vote { round, ..self.core.vote }, out);
             return Ok(());
         }
-        let looks = notification.state == PeerState::Looking;
         match &mut self.role {
             Role::Looking(election) => {
                 let quorums = self.core.quorums.clone();
@@ -345,7 +349,9 @@ impl Peer {
                 }
                 self.on_outcome(now, outcome, out)
             }
-            Role::Leading(_) | Role::Learning(_) if looks => {
+            Role::Leading(_) | Role::Learning(_)
+                if looks && self.core.quorums.is_voter(self.core.options.sid) =>
+            {
                 self.notify(from, self.core.vote, out);
                 if let (Role::Leading(leader), Some(limit_ms)) =
                     (&self.role, self.core.options.wait_for_epoch_max_ms)
