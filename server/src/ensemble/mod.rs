@@ -1,1 +1,161 @@
-//! Election mesh and learner links.
+//! Sockets between servers: the election mesh (port 3888) and the links between learners and leader
+//! (port 2888). Drivers around [`crate::zab`]: they carry, they do not decide.
+//!
+//! ```text
+//!  zab::Peer ── Notify ──► mesh ◄──► other servers' election ports
+//!      ▲  └──── Send, StreamLog, SendSnapshot ──► links ◄──► quorum port
+//!      └──────── Notification, Packet, LinkDown ────┘
+//! ```
+//!
+//! Plain threads that block on their own socket, two per connection: an ensemble has few. Everything
+//! a peer sends is bounded (frames, packets, queues); a peer that stops reading is cut.
+//!
+//! Must not know: roles, epochs, sessions.
+
+mod links;
+mod mesh;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::Arc;
+use std::thread::Builder;
+
+use socket2::{Domain, Socket, Type};
+
+use self::links::Links;
+use self::mesh::Mesh;
+use crate::base::{Sid, Zxid};
+use crate::storage::DataDirs;
+use crate::tree::cell::TreeReader;
+use crate::tree::cut::Cut;
+use crate::tree::{DataTree, TreeOptions};
+use crate::zab::{Event, Link, Membership, Notification, Packet};
+
+/// Stack of the threads here.
+const STACK_BYTES: usize = 512 * 1024;
+
+/// Where events go: the mailbox of whoever runs the core.
+pub type Sink = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// Settings of the sockets between servers. Times in ms.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Our own sid.
+    pub sid: Sid,
+    /// `quorumListenOnAllIPs`.
+    pub listen_on_all_ips: bool,
+    /// `zookeeper.cnxTimeout`: dialling an election port.
+    pub connect_timeout_ms: u64,
+    /// How long a peer may take for its initial message: `syncLimit` ticks, or
+    /// `zookeeper.quorumCnxnTimeoutMs`.
+    pub handshake_timeout_ms: u64,
+    /// How long dialling a leader may take: `initLimit` ticks.
+    pub learner_connect_timeout_ms: u64,
+    /// `zookeeper.tcpKeepAlive`.
+    pub keep_alive: bool,
+    /// `multiAddress.enabled`: initial messages name all addresses.
+    pub multi_address: bool,
+    /// Largest string or buffer in a packet, bytes: `jute.maxbuffer` plus extra.
+    pub field_max: usize,
+    /// Bytes that may wait for one learner before its link is cut.
+    pub queue_bytes_max: usize,
+    /// For trees received by SNAP.
+    pub tree: TreeOptions,
+}
+
+/// The sockets of one server.
+pub struct Ensemble {
+    mesh: Mesh,
+    links: Links,
+}
+
+impl Ensemble {
+    /// Binds the election port and starts to accept votes.
+    pub fn start(
+        options: Options,
+        membership: Arc<Membership>,
+        dirs: Arc<DataDirs>,
+        sink: Sink,
+    ) -> io::Result<Self> {
+        let mesh = Mesh::start(options.clone(), membership.clone(), sink.clone())?;
+        Ok(Ensemble { mesh, links: Links::new(options, membership, dirs, sink) })
+    }
+
+    /// Sends a vote; only the newest counts.
+    pub fn notify(&self, to: Sid, notification: &Notification) {
+        self.mesh.send(to, notification);
+    }
+
+    /// Opens or closes the quorum port.
+    pub fn listen(&self, on: bool) {
+        self.links.listen(on);
+    }
+
+    /// Dials a leader's quorum port.
+    pub fn connect(&self, sid: Sid) {
+        self.links.connect(sid);
+    }
+
+    /// Queues a packet on a link.
+    pub fn send(&self, link: Link, packet: Packet) {
+        self.links.send(link, packet);
+    }
+
+    /// Queues a range of the log on disk.
+    pub fn stream_log(&self, link: Link, after: Zxid, upto: Zxid) {
+        self.links.stream_log(link, after, upto);
+    }
+
+    /// Queues a snapshot.
+    pub fn send_snapshot(&self, link: Link, zxid: Zxid, cut: Cut, reader: TreeReader) {
+        self.links.send_snapshot(link, zxid, cut, reader);
+    }
+
+    /// Closes a link behind what is queued on it.
+    pub fn close(&self, link: Link, why: &'static str) {
+        self.links.close(link, why);
+    }
+
+    /// The tree a link received, see [`Event::SnapshotReceived`].
+    pub fn take_received(&self, link: Link) -> Option<DataTree> {
+        self.links.take_received(link)
+    }
+
+    /// Uses these addresses from now on.
+    pub fn set_membership(&self, membership: Arc<Membership>) {
+        self.mesh.set_membership(membership.clone());
+        self.links.set_membership(membership);
+    }
+
+    /// Closes everything.
+    pub fn stop(&self) {
+        self.mesh.stop();
+        self.links.stop();
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(body).map(drop)
+}
+
+/// `host:port`, an IPv6 literal in brackets.
+fn join(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// Binds one of our own addresses, or its port on all of them.
+fn listen(options: &Options, host: &str, port: u16) -> io::Result<TcpListener> {
+    let address = if options.listen_on_all_ips {
+        SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
+    } else {
+        let missing = || io::Error::new(io::ErrorKind::NotFound, format!("no address of {host}"));
+        (host, port).to_socket_addrs()?.next().ok_or_else(missing)?
+    };
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket
+        .bind(&address.into())
+        .map_err(|e| io::Error::new(e.kind(), format!("cannot bind {address}: {e}")))?;
+    socket.listen(128)?;
+    Ok(socket.into())
+}

@@ -36,6 +36,8 @@ pub(super) enum Next {
     Vote(Sid, Notification),
     /// The front of a link's queue arrives here.
     Arrive(Link),
+    /// Is the way still cut?
+    Retry(Link),
     /// A node dials another.
     Dial(Sid),
     /// The sync of the log that covers so many entries ends.
@@ -121,6 +123,7 @@ struct Wire {
     /// Towards each end.
     queues: [VecDeque<Item>; 2],
     last_arrival: [u64; 2],
+    stalled: [bool; 2],
     epoch_heard: Option<Epoch>,
 }
 
@@ -327,6 +330,15 @@ impl World {
                 self.drive(node, Event::Notification { from, notification });
             }
             Next::Arrive(link) => self.arrive(node, link),
+            Next::Retry(link) => {
+                if let Some(wire) = self.wires.get_mut(&link) {
+                    let side = usize::from(wire.ends[1] == node);
+                    wire.stalled[side] = false;
+                    for delay in 0..wire.queues[side].len() as u64 {
+                        self.schedule(delay, node, 0, Next::Arrive(link));
+                    }
+                }
+            }
             Next::Dial(sid) => self.dial(node, sid),
             Next::Synced(written) => self.log_synced(node, written),
             Next::EpochsSaved => {
@@ -766,6 +778,7 @@ impl World {
             open: [true, true],
             queues: [VecDeque::new(), VecDeque::new()],
             last_arrival: [0, 0],
+            stalled: [false, false],
             epoch_heard: None,
         };
         self.wires.insert(link, wire);
@@ -812,7 +825,11 @@ impl World {
             None => return,
         };
         if self.cut[from][to] || self.is_held(from, to, name) {
-            self.schedule(20_000, to, 0, Next::Arrive(link));
+            if let Some(wire) = self.wires.get_mut(&link)
+                && !std::mem::replace(&mut wire.stalled[side], true)
+            {
+                self.schedule(20_000, to, 0, Next::Retry(link));
+            }
             return;
         }
         let Some(wire) = self.wires.get_mut(&link) else { return };

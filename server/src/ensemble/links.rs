@@ -1,0 +1,491 @@
+//! Links between learners and leader: the quorum port on the leader's side, the dialled connection
+//! on the learner's. One queue and two threads per link.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jute::Encode;
+use jute::data::Id;
+use jute::quorum::{QuorumPacket, SNAPSHOT_SIGNATURE};
+use parking_lot::{Condvar, Mutex};
+use tracing::{debug, info, warn};
+
+use super::{Options, Sink, mesh, spawn};
+use crate::base::{Proposal, Sid, Zxid};
+use crate::storage::DataDirs;
+use crate::storage::snapshot::codec::{encode_end, encode_tables, read_tree_stream};
+use crate::storage::txnlog::reader::TxnLogReader;
+use crate::tree::DataTree;
+use crate::tree::cell::TreeReader;
+use crate::tree::cut::Cut;
+use crate::tree::load::TreeLoader;
+use crate::zab::{Event, Link, Membership, Packet};
+
+/// Identities in one packet.
+const IDENTITIES_MAX: usize = 1024;
+
+/// Links at once.
+const LINKS_MAX: usize = 1100;
+
+/// Bytes gathered before they go to the socket.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// A peer that reads nothing for this long is cut.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The quorum port and its links.
+pub(super) struct Links {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: Options,
+    sink: Sink,
+    dirs: Arc<DataDirs>,
+    membership: Mutex<Arc<Membership>>,
+    links: Mutex<HashMap<Link, Arc<Wire>>>,
+    next: AtomicU64,
+    /// The accept threads of the present leadership run as long as this holds.
+    listening: Mutex<Option<Arc<AtomicBool>>>,
+    received: Mutex<HashMap<Link, DataTree>>,
+}
+
+struct Wire {
+    stream: TcpStream,
+    queue: Mutex<Queue>,
+    bell: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    items: VecDeque<Item>,
+    bytes: usize,
+    closed: bool,
+}
+
+enum Item {
+    Packet(Packet),
+    Log { after: Zxid, upto: Zxid },
+    Snapshot { zxid: Zxid, cut: Box<Cut>, reader: TreeReader },
+    End,
+}
+
+impl Links {
+    pub(super) fn new(
+        options: Options,
+        membership: Arc<Membership>,
+        dirs: Arc<DataDirs>,
+        sink: Sink,
+    ) -> Self {
+        let shared = Shared {
+            options,
+            sink,
+            dirs,
+            membership: Mutex::new(membership),
+            links: Mutex::default(),
+            next: AtomicU64::new(1),
+            listening: Mutex::new(None),
+            received: Mutex::default(),
+        };
+        Links { shared: Arc::new(shared) }
+    }
+
+    pub(super) fn listen(&self, on: bool) {
+        if let Some(flag) = self.shared.listening.lock().take() {
+            flag.store(false, Ordering::Release);
+        }
+        if !on {
+            return;
+        }
+        let flag = Arc::new(AtomicBool::new(true));
+        *self.shared.listening.lock() = Some(flag.clone());
+        let membership = self.shared.membership.lock().clone();
+        let own = membership.member(self.shared.options.sid).map(|m| m.addresses.clone());
+        for address in own.unwrap_or_default() {
+            let (shared, flag) = (self.shared.clone(), flag.clone());
+            let spawned = spawn("quorum-accept", move || {
+                match bind(&shared.options, &address.host, address.quorum_port, &flag) {
+                    Ok(listener) => shared.accept_all(&listener, &flag),
+                    Err(error) => warn!(%error, "the quorum port cannot be opened"),
+                }
+            });
+            if let Err(error) = spawned {
+                warn!(%error, "cannot start a thread");
+            }
+        }
+    }
+
+    pub(super) fn connect(&self, sid: Sid) {
+        let shared = self.shared.clone();
+        let spawned = spawn("leader-dial", move || match shared.dialled(sid) {
+            Ok(stream) => {
+                if let Err(error) = shared.clone().open(stream, Some(sid)) {
+                    debug!(%sid, %error, "no link to the leader");
+                    (shared.sink)(Event::ConnectFailed(sid));
+                }
+            }
+            Err(error) => {
+                debug!(%sid, %error, "cannot reach the leader");
+                (shared.sink)(Event::ConnectFailed(sid));
+            }
+        });
+        if spawned.is_err() {
+            (self.shared.sink)(Event::ConnectFailed(sid));
+        }
+    }
+
+    pub(super) fn send(&self, link: Link, packet: Packet) {
+        let bytes = match &packet {
+            Packet::Proposal(p) | Packet::Inform(p) => 64 + p.payload.len(),
+            Packet::Request(request) => 64 + request.body.len(),
+            _ => 64,
+        };
+        self.push(link, Item::Packet(packet), bytes);
+    }
+
+    pub(super) fn stream_log(&self, link: Link, after: Zxid, upto: Zxid) {
+        self.push(link, Item::Log { after, upto }, 0);
+    }
+
+    pub(super) fn send_snapshot(&self, link: Link, zxid: Zxid, cut: Cut, reader: TreeReader) {
+        self.push(link, Item::Snapshot { zxid, cut: Box::new(cut), reader }, 0);
+    }
+
+    pub(super) fn close(&self, link: Link, why: &'static str) {
+        let wire = self.shared.links.lock().get(&link).cloned();
+        if let Some(wire) = &wire {
+            let peer = wire.stream.peer_addr().ok();
+            info!(link = link.0, ?peer, why, "closing a link");
+        }
+        self.shared.received.lock().remove(&link);
+        self.push(link, Item::End, 0);
+    }
+
+    pub(super) fn take_received(&self, link: Link) -> Option<DataTree> {
+        self.shared.received.lock().remove(&link)
+    }
+
+    pub(super) fn set_membership(&self, membership: Arc<Membership>) {
+        *self.shared.membership.lock() = membership;
+    }
+
+    pub(super) fn stop(&self) {
+        self.listen(false);
+        for wire in self.shared.links.lock().values() {
+            wire.cut();
+        }
+    }
+
+    fn push(&self, link: Link, item: Item, bytes: usize) {
+        let Some(wire) = self.shared.links.lock().get(&link).cloned() else { return };
+        let mut queue = wire.queue.lock();
+        if queue.closed {
+            return;
+        }
+        queue.bytes += bytes;
+        if queue.bytes > self.shared.options.queue_bytes_max {
+            queue.closed = true;
+            drop(queue);
+            warn!(link = link.0, "a learner does not keep up: its link is cut");
+            wire.cut();
+            return;
+        }
+        queue.closed = matches!(item, Item::End);
+        queue.items.push_back(item);
+        let first = queue.items.len() == 1;
+        drop(queue);
+        if first {
+            wire.bell.notify_one();
+        }
+    }
+}
+
+impl Shared {
+    fn accept_all(self: &Arc<Self>, listener: &TcpListener, flag: &AtomicBool) {
+        if let Err(error) = listener.set_nonblocking(true) {
+            warn!(%error, "cannot poll the quorum port");
+            return;
+        }
+        // Polled, so that the port closes soon after leadership ends without a wake-up trick.
+        while flag.load(Ordering::Acquire) {
+            match listener.accept() {
+                Ok((stream, peer)) => {
+                    let opened = stream
+                        .set_nonblocking(false)
+                        .and_then(|()| self.clone().open(stream, None));
+                    if let Err(error) = opened {
+                        warn!(%peer, %error, "a learner is refused");
+                    }
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
+    fn dialled(&self, sid: Sid) -> io::Result<TcpStream> {
+        let membership = self.membership.lock().clone();
+        let limit = Duration::from_millis(self.options.learner_connect_timeout_ms.max(1));
+        let mut failure = io::Error::new(io::ErrorKind::NotFound, "no address is known");
+        for address in membership.member(sid).map_or(&[][..], |m| &m.addresses) {
+            match mesh::connect(&super::join(&address.host, address.quorum_port), limit) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    /// Numbers a connection, tells the core, starts its threads.
+    fn open(self: Arc<Self>, stream: TcpStream, leader: Option<Sid>) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+        let link = Link(self.next.fetch_add(1, Ordering::AcqRel));
+        let (reading, writing) = (stream.try_clone()?, stream.try_clone()?);
+        let wire = Arc::new(Wire { stream, queue: Mutex::default(), bell: Condvar::new() });
+        {
+            let mut links = self.links.lock();
+            if links.len() >= LINKS_MAX {
+                return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "too many links"));
+            }
+            links.insert(link, wire.clone());
+        }
+        (self.sink)(match leader {
+            Some(sid) => Event::Connected { sid, link },
+            None => Event::LinkUp(link),
+        });
+        let (shared, sender) = (self.clone(), wire.clone());
+        spawn("link-send", move || {
+            if let Err(error) = shared.write_all(&sender, writing) {
+                debug!(link = link.0, %error, "link broke while sending");
+            }
+            sender.cut();
+        })?;
+        let from_learner = leader.is_none();
+        spawn("link-recv", move || {
+            if let Err(error) = self.read_all(link, reading, from_learner) {
+                debug!(link = link.0, %error, "link broke while receiving");
+            }
+            wire.cut();
+            self.links.lock().remove(&link);
+            (self.sink)(Event::LinkDown(link));
+        })
+    }
+
+    fn read_all(&self, link: Link, stream: TcpStream, from_learner: bool) -> io::Result<()> {
+        let peer = stream.peer_addr().ok();
+        let mut input: Box<dyn Read> = Box::new(BufReader::with_capacity(CHUNK_BYTES, stream));
+        loop {
+            let wire = read_packet(&mut *input, self.options.field_max)?;
+            let packet = match Packet::from_wire(wire, from_learner) {
+                Ok(packet) => packet,
+                Err(error) => {
+                    warn!(link = link.0, ?peer, %error, "a packet that cannot be read");
+                    return Err(invalid(error));
+                }
+            };
+            let snapshot = match packet {
+                Packet::Snap(zxid) if !from_learner => Some(zxid),
+                _ => None,
+            };
+            (self.sink)(Event::Packet(link, packet));
+            if let Some(zxid) = snapshot {
+                let rest = self.read_snapshot(link, zxid, &mut *input)?;
+                input = Box::new(io::Cursor::new(rest).chain(input));
+                (self.sink)(Event::SnapshotReceived(link));
+            }
+        }
+    }
+
+    /// The stream behind SNAP: tables, znodes, signature.
+    fn read_snapshot(&self, link: Link, zxid: Zxid, input: &mut dyn Read) -> io::Result<Vec<u8>> {
+        let mut loader = TreeLoader::new(self.options.tree.clone());
+        let (signature, rest) =
+            read_tree_stream(input, self.options.field_max, &mut loader).map_err(invalid)?;
+        if signature != SNAPSHOT_SIGNATURE {
+            return Err(invalid("the snapshot stream does not end with its signature"));
+        }
+        let loaded = loader.finish(zxid, None).map_err(invalid)?;
+        info!(link = link.0, %zxid, znodes = loaded.tree.node_count(), "snapshot received");
+        self.received.lock().insert(link, loaded.tree);
+        Ok(rest)
+    }
+
+    fn write_all(&self, wire: &Wire, mut stream: TcpStream) -> io::Result<()> {
+        let mut out = Vec::with_capacity(CHUNK_BYTES);
+        let mut items = VecDeque::new();
+        loop {
+            {
+                let mut queue = wire.queue.lock();
+                while queue.items.is_empty() {
+                    if queue.closed {
+                        return Ok(());
+                    }
+                    wire.bell.wait(&mut queue);
+                }
+                std::mem::swap(&mut queue.items, &mut items);
+                queue.bytes = 0;
+            }
+            for item in items.drain(..) {
+                match item {
+                    Item::Packet(packet) => write_packet(&packet, &mut out),
+                    Item::Log { after, upto } => {
+                        self.write_log(after, upto, &mut out, &mut stream)?;
+                    }
+                    Item::Snapshot { zxid, cut, reader } => {
+                        write_snapshot(zxid, *cut, &reader, &mut out, &mut stream)?;
+                    }
+                    Item::End => {
+                        stream.write_all(&out)?;
+                        return Ok(());
+                    }
+                }
+                if out.len() >= CHUNK_BYTES {
+                    stream.write_all(&out)?;
+                    out.clear();
+                }
+            }
+            stream.write_all(&out)?;
+            out.clear();
+        }
+    }
+
+    /// The on-disk part of a DIFF: each transaction with its COMMIT.
+    fn write_log(
+        &self,
+        after: Zxid,
+        upto: Zxid,
+        out: &mut Vec<u8>,
+        stream: &mut TcpStream,
+    ) -> io::Result<()> {
+        let mut reader = TxnLogReader::open(&self.dirs, self.options.field_max, after, false)
+            .map_err(invalid)?;
+        let mut last = after;
+        while last < upto {
+            let Some(proposal) = reader.next_proposal().map_err(invalid)? else {
+                return Err(invalid("the log ended before the sync did"));
+            };
+            if proposal.zxid() <= after {
+                continue;
+            }
+            last = proposal.zxid();
+            write_proposal(proposal, out);
+            if out.len() >= CHUNK_BYTES {
+                stream.write_all(out)?;
+                out.clear();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Wire {
+    fn cut(&self) {
+        self.queue.lock().closed = true;
+        self.bell.notify_all();
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+fn write_proposal(proposal: Proposal, out: &mut Vec<u8>) {
+    let zxid = proposal.zxid();
+    write_packet(&Packet::Proposal(Arc::new(proposal)), out);
+    write_packet(&Packet::Commit(zxid), out);
+}
+
+fn write_packet(packet: &Packet, out: &mut Vec<u8>) {
+    packet.to_wire().encode(out);
+}
+
+/// SNAP and the stream behind it: no file header, seal or digest, but a signature.
+fn write_snapshot(
+    zxid: Zxid,
+    mut cut: Cut,
+    reader: &TreeReader,
+    out: &mut Vec<u8>,
+    stream: &mut TcpStream,
+) -> io::Result<()> {
+    write_packet(&Packet::Snap(zxid), out);
+    encode_tables(cut.sessions(), cut.acls(), out);
+    while cut.next_batch(reader, out).map_err(invalid)? {
+        if out.len() >= CHUNK_BYTES {
+            stream.write_all(out)?;
+            out.clear();
+        }
+    }
+    encode_end(out);
+    SNAPSHOT_SIGNATURE.encode(out);
+    stream.write_all(out)?;
+    out.clear();
+    Ok(())
+}
+
+/// Binds the quorum port; a former leader's port may still be closing.
+fn bind(options: &Options, host: &str, port: u16, flag: &AtomicBool) -> io::Result<TcpListener> {
+    loop {
+        match super::listen(options, host, port) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse && flag.load(Ordering::Acquire) =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
+}
+
+/// One packet, which has no length in front. Nothing is allocated beyond what arrives.
+fn read_packet(input: &mut dyn Read, field_max: usize) -> io::Result<QuorumPacket> {
+    let kind = read_int(input)?;
+    let mut zxid = [0; 8];
+    input.read_exact(&mut zxid)?;
+    let data = read_buffer(input, field_max)?;
+    let count = read_int(input)?;
+    let authinfo = match usize::try_from(count) {
+        Err(_) => None,
+        Ok(n) if n > IDENTITIES_MAX => return Err(invalid(format!("{n} identities"))),
+        Ok(n) => {
+            let mut ids = Vec::with_capacity(n.min(8));
+            for _ in 0..n {
+                let mut text = || -> io::Result<Option<String>> {
+                    let bytes = read_buffer(input, field_max)?;
+                    Ok(bytes.map(|b| String::from_utf8_lossy(&b).into_owned()))
+                };
+                ids.push(Id { scheme: text()?, id: text()? });
+            }
+            Some(ids)
+        }
+    };
+    Ok(QuorumPacket { kind, zxid: i64::from_be_bytes(zxid), data, authinfo })
+}
+
+fn read_int(input: &mut dyn Read) -> io::Result<i32> {
+    let mut bytes = [0; 4];
+    input.read_exact(&mut bytes)?;
+    Ok(i32::from_be_bytes(bytes))
+}
+
+fn read_buffer(input: &mut dyn Read, field_max: usize) -> io::Result<Option<Bytes>> {
+    let length = read_int(input)?;
+    if length == -1 {
+        return Ok(None);
+    }
+    let size = match usize::try_from(length) {
+        Ok(n) if n <= field_max => n,
+        _ => return Err(invalid(format!("unreasonable length = {length}"))),
+    };
+    let mut bytes = Vec::with_capacity(size.min(CHUNK_BYTES));
+    input.take(size as u64).read_to_end(&mut bytes)?;
+    if bytes.len() < size {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(Some(bytes.into()))
+}
+
+fn invalid(what: impl ToString) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_string())
+}

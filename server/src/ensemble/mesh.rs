@@ -1,0 +1,352 @@
+//! The election port: one connection per pair of servers, kept by whoever has the larger sid
+//! (`QuorumCnxManager`).
+//!
+//! A vote is a state refresh: per peer only the newest is kept, and it is sent again when a
+//! connection comes up. Threads block on their own socket; nothing here waits for another peer.
+//!
+//! Must not know: what a vote means.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use jute::quorum::{ELECTION_FRAME_MAX, InitialMessage, InitialProgress, NotificationRecord};
+use parking_lot::{Condvar, Mutex};
+use tracing::{debug, info, warn};
+
+use super::{Options, Sink, spawn};
+use crate::base::Sid;
+use crate::zab::{Event, Membership, Notification};
+
+/// Peers we keep state for; beyond it unknown sids are refused.
+const PEERS_MAX: usize = 1024;
+
+/// Handshakes of strangers at once.
+const HANDSHAKES_MAX: u64 = 64;
+
+/// The election port of this server.
+pub(super) struct Mesh {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: Options,
+    sink: Sink,
+    membership: Mutex<Arc<Membership>>,
+    peers: Mutex<HashMap<Sid, Arc<Peer>>>,
+    handshakes: AtomicU64,
+    stopped: AtomicBool,
+}
+
+/// What we know of one peer.
+#[derive(Default)]
+struct Peer {
+    state: Mutex<PeerState>,
+    bell: Condvar,
+}
+
+#[derive(Default)]
+struct PeerState {
+    /// The connection, and how many there were.
+    stream: Option<TcpStream>,
+    generation: u64,
+    dialling: bool,
+    /// Not sent yet.
+    next: Option<Arc<[u8]>>,
+    /// Sent last, or to be sent: repeated on a new connection.
+    last: Option<Arc<[u8]>>,
+    /// Where it said it can be reached.
+    addresses: Vec<String>,
+}
+
+impl Mesh {
+    /// Binds the election port and accepts.
+    pub(super) fn start(
+        options: Options,
+        membership: Arc<Membership>,
+        sink: Sink,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            options,
+            sink,
+            membership: Mutex::new(membership.clone()),
+            peers: Mutex::default(),
+            handshakes: AtomicU64::new(0),
+            stopped: AtomicBool::new(false),
+        });
+        let own = membership.member(shared.options.sid).map(|m| m.addresses.clone());
+        for address in own.unwrap_or_default() {
+            let listener = super::listen(&shared.options, &address.host, address.election_port)?;
+            info!(address = %listener.local_addr()?, "election port is open");
+            let shared = shared.clone();
+            spawn("election-accept", move || shared.accept_all(&listener))?;
+        }
+        Ok(Mesh { shared })
+    }
+
+    /// Sends a vote, dialling if there is no connection.
+    pub(super) fn send(&self, to: Sid, notification: &Notification) {
+        let body = notification.to_record().to_bytes();
+        let mut frame = (body.len() as u32).to_be_bytes().to_vec();
+        frame.extend_from_slice(&body);
+        let Some(peer) = self.shared.peer(to) else { return };
+        let mut state = peer.state.lock();
+        let frame: Arc<[u8]> = frame.into();
+        state.next = Some(frame.clone());
+        state.last = Some(frame);
+        if state.stream.is_some() {
+            drop(state);
+            peer.bell.notify_all();
+        } else if !state.dialling {
+            state.dialling = true;
+            drop(state);
+            self.shared.dial(to);
+        }
+    }
+
+    /// Uses these addresses from now on.
+    pub(super) fn set_membership(&self, membership: Arc<Membership>) {
+        *self.shared.membership.lock() = membership;
+    }
+
+    /// Closes every connection.
+    pub(super) fn stop(&self) {
+        self.shared.stopped.store(true, Ordering::Release);
+        for peer in self.shared.peers.lock().values() {
+            if let Some(stream) = peer.state.lock().stream.take() {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+            peer.bell.notify_all();
+        }
+    }
+}
+
+impl Shared {
+    fn peer(&self, sid: Sid) -> Option<Arc<Peer>> {
+        let mut peers = self.peers.lock();
+        if !peers.contains_key(&sid) && peers.len() >= PEERS_MAX {
+            return None;
+        }
+        Some(peers.entry(sid).or_default().clone())
+    }
+
+    fn accept_all(self: &Arc<Self>, listener: &TcpListener) {
+        for stream in listener.incoming() {
+            if self.stopped.load(Ordering::Acquire) {
+                return;
+            }
+            let Ok(stream) = stream else {
+                std::thread::sleep(Duration::from_millis(50));
+                continue;
+            };
+            if self.handshakes.fetch_add(1, Ordering::AcqRel) >= HANDSHAKES_MAX {
+                self.handshakes.fetch_sub(1, Ordering::AcqRel);
+                continue;
+            }
+            let shared = self.clone();
+            let spawned = spawn("election-hello", move || {
+                let peer = stream.peer_addr().ok();
+                let result = shared.greeted(stream);
+                shared.handshakes.fetch_sub(1, Ordering::AcqRel);
+                if let Err(error) = result {
+                    warn!(?peer, %error, "election connection refused");
+                }
+            });
+            if let Err(error) = spawned {
+                self.handshakes.fetch_sub(1, Ordering::AcqRel);
+                warn!(%error, "cannot start a thread");
+            }
+        }
+    }
+
+    /// Reads the initial message of a peer that dialled us; the rule of the larger sid decides.
+    fn greeted(self: &Arc<Self>, mut stream: TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let limit = Duration::from_millis(self.options.handshake_timeout_ms.max(1));
+        stream.set_read_timeout(Some(limit))?;
+        let mut bytes = Vec::new();
+        let message = loop {
+            match InitialMessage::parse(&bytes).map_err(invalid)? {
+                InitialProgress::Done(message, _) => break message,
+                InitialProgress::Need(total) => {
+                    let start = bytes.len();
+                    bytes.resize(total, 0);
+                    stream.read_exact(&mut bytes[start..])?;
+                }
+            }
+        };
+        let sid = Sid(message.sid);
+        if sid == self.options.sid {
+            return Err(invalid("a server with our own sid"));
+        }
+        if message.sid < 0 || message.sid == i64::MAX {
+            return Err(invalid(format!("sid {sid} cannot take part")));
+        }
+        let peer = self.peer(sid).ok_or_else(|| invalid("too many peers"))?;
+        peer.state.lock().addresses = message.addresses;
+        if sid < self.options.sid {
+            debug!(%sid, "dialling back");
+            drop(stream);
+            let mut state = peer.state.lock();
+            if !state.dialling {
+                // The peer lost its end, whatever we think of ours.
+                if let Some(old) = state.stream.take() {
+                    let _ = old.shutdown(Shutdown::Both);
+                }
+                state.dialling = true;
+                drop(state);
+                self.dial(sid);
+            }
+            return Ok(());
+        }
+        self.keep(sid, &peer, stream)
+    }
+
+    fn dial(self: &Arc<Self>, sid: Sid) {
+        let shared = self.clone();
+        let spawned = spawn("election-dial", move || {
+            let Some(peer) = shared.peer(sid) else { return };
+            let result = shared.dialled(sid, &peer);
+            peer.state.lock().dialling = false;
+            if let Err(error) = result {
+                debug!(%sid, %error, "no election connection");
+            }
+        });
+        if spawned.is_err()
+            && let Some(peer) = self.peer(sid)
+        {
+            peer.state.lock().dialling = false;
+        }
+    }
+
+    fn dialled(self: &Arc<Self>, sid: Sid, peer: &Arc<Peer>) -> io::Result<()> {
+        let membership = self.membership.lock().clone();
+        let mut targets: Vec<String> = Vec::new();
+        if let Some(member) = membership.member(sid) {
+            targets.extend(member.addresses.iter().map(|a| super::join(&a.host, a.election_port)));
+        }
+        targets.extend(peer.state.lock().addresses.iter().cloned());
+        let mut failure = invalid("no address is known");
+        for target in targets {
+            match connect(&target, Duration::from_millis(self.options.connect_timeout_ms)) {
+                Ok(mut stream) => {
+                    stream.set_nodelay(true)?;
+                    let own = membership.member(self.options.sid);
+                    let addresses = own.map_or_else(Vec::new, |m| {
+                        m.addresses.iter().map(|a| super::join(&a.host, a.election_port)).collect()
+                    });
+                    let hello = InitialMessage { sid: self.options.sid.0, addresses };
+                    stream.write_all(&hello.to_bytes(self.options.multi_address))?;
+                    if sid > self.options.sid {
+                        // It will dial us.
+                        return Ok(());
+                    }
+                    return self.keep(sid, peer, stream);
+                }
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    /// Makes this the connection to the peer.
+    fn keep(self: &Arc<Self>, sid: Sid, peer: &Arc<Peer>, stream: TcpStream) -> io::Result<()> {
+        stream.set_read_timeout(None)?;
+        socket2::SockRef::from(&stream).set_keepalive(self.options.keep_alive)?;
+        let (reading, writing) = (stream.try_clone()?, stream.try_clone()?);
+        let generation = {
+            let mut state = peer.state.lock();
+            if let Some(old) = state.stream.replace(stream) {
+                let _ = old.shutdown(Shutdown::Both);
+            }
+            state.generation += 1;
+            if state.next.is_none() {
+                state.next = state.last.clone();
+            }
+            state.generation
+        };
+        peer.bell.notify_all();
+        let (shared, writer) = (self.clone(), peer.clone());
+        spawn("election-send", move || {
+            let _ = writer.write(generation, writing);
+            writer.drop_connection(generation);
+        })?;
+        let reader = peer.clone();
+        spawn("election-recv", move || {
+            if let Err(error) = shared.read(sid, reading) {
+                debug!(%sid, %error, "election connection ended");
+            }
+            reader.drop_connection(generation);
+        })?;
+        Ok(())
+    }
+
+    fn read(&self, sid: Sid, mut stream: TcpStream) -> io::Result<()> {
+        loop {
+            let mut length = [0; 4];
+            stream.read_exact(&mut length)?;
+            let length = i32::from_be_bytes(length);
+            let size = match usize::try_from(length) {
+                Ok(n) if n > 0 && n <= ELECTION_FRAME_MAX => n,
+                _ => return Err(invalid(format!("a frame of {length} bytes"))),
+            };
+            let mut body = vec![0; size];
+            stream.read_exact(&mut body)?;
+            let heard = NotificationRecord::from_bytes(&body).and_then(Notification::from_record);
+            match heard {
+                Ok(notification) => (self.sink)(Event::Notification { from: sid, notification }),
+                Err(error) => warn!(%sid, %error, "a vote that cannot be read is ignored"),
+            }
+        }
+    }
+}
+
+impl Peer {
+    fn write(&self, generation: u64, mut stream: TcpStream) -> io::Result<()> {
+        loop {
+            let frame = {
+                let mut state = self.state.lock();
+                loop {
+                    if state.generation != generation || state.stream.is_none() {
+                        return Ok(());
+                    }
+                    match state.next.take() {
+                        Some(frame) => break frame,
+                        None => self.bell.wait(&mut state),
+                    }
+                }
+            };
+            stream.write_all(&frame)?;
+        }
+    }
+
+    fn drop_connection(&self, generation: u64) {
+        let mut state = self.state.lock();
+        if state.generation == generation
+            && let Some(stream) = state.stream.take()
+        {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        drop(state);
+        self.bell.notify_all();
+    }
+}
+
+/// Connects to the first address of a name that answers.
+pub(super) fn connect(target: &str, limit: Duration) -> io::Result<TcpStream> {
+    let mut failure = invalid("the name has no address");
+    for address in target.to_socket_addrs()?.collect::<Vec<SocketAddr>>() {
+        match TcpStream::connect_timeout(&address, limit) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn invalid(what: impl ToString) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_string())
+}
