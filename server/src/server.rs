@@ -1,6 +1,7 @@
 //! The composition root: opens, restores, starts and stops everything in order, and gives each
 //! part its `Options`. A library call, so that tests run servers in-process on port 0.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,18 +14,21 @@ use tracing::{info, warn};
 
 use crate::acl::{self, Schemes};
 use crate::apply::{self, Applier};
+use crate::base::{Epoch, Proposal};
+use crate::ensemble::{self, Ensemble};
 use crate::metrics::Metrics;
 use crate::net::fourlw::Responder;
 use crate::net::view::ServerView;
 use crate::net::{self, Net, clock};
 use crate::outbox::{Admission, Counters, Registry, Role, WakeList};
-use crate::pipeline::{self, Outcome, Pipeline};
+use crate::pipeline::{self, MemberParts, Outcome, Pipeline, PipelineBox};
 use crate::prep;
 use crate::replica::{self, Replica};
 use crate::storage::{self, DataDirs, Disk, StorageError, TxnLogWriter};
 use crate::tree::TreeOptions;
 use crate::tree::cell::cell;
 use crate::watch::{self, WatchTable};
+use crate::zab::{self, Membership};
 
 mod view;
 
@@ -60,6 +64,22 @@ pub struct Options {
     pub metrics: Arc<Metrics>,
     /// For random drops of handshakes.
     pub seed: u64,
+    /// Set on a member of an ensemble.
+    pub member: Option<MemberOptions>,
+}
+
+/// What a member of an ensemble needs besides.
+pub struct MemberOptions {
+    /// The zab core.
+    pub zab: zab::Options,
+    /// Sockets between servers.
+    pub ensemble: ensemble::Options,
+    /// The committed membership.
+    pub committed: Arc<Membership>,
+    /// A proposed one, if newer.
+    pub last_seen: Option<Arc<Membership>>,
+    /// `snapshotSizeFactor`.
+    pub log_factor: f64,
 }
 
 impl Options {
@@ -83,6 +103,7 @@ impl Options {
             fourlw: Arc::new(net::fourlw::NoWords),
             metrics: Arc::new(Metrics::new(false)),
             seed: 0,
+            member: None,
         }
     }
 }
@@ -122,8 +143,9 @@ pub struct Server;
 pub struct Handle {
     view: Arc<dyn ServerView>,
     role: Arc<Role>,
-    net: Mutex<Option<net::Running>>,
+    net: Arc<Mutex<Option<net::Running>>>,
     pipeline: Arc<Pipeline>,
+    ensemble: Option<Arc<Ensemble>>,
     outcome: Arc<Outcome>,
     /// The data directories stay locked as long as the server may write.
     _dirs: Arc<DataDirs>,
@@ -143,12 +165,29 @@ impl Server {
         let outbox_max_bytes = options.net.outbox_max_bytes.max(2 * frame_max);
         let net = Net::bind(options.net)?;
 
-        let restored = restore(&dirs, &files, options.tree, &metrics)?;
-        let storage::Restored { tree, last, replayed, .. } = restored.state;
-        // As Java, so that the next start need not replay; but in the background.
-        let snapshot_now = replayed > 0 || restored.orphans > 0;
-        let replica =
-            Replica::solo(options.replica, options.prep, schemes.clone(), &tree, clock::now());
+        let tree_options = options.tree.clone();
+        let alone = options.member.is_none();
+        let restored = restore(&dirs, &files, options.tree, &metrics, alone)?;
+        let storage::Restored { tree, last, replayed, recent, .. } = restored.state;
+        // As Java, so that the next start need not replay; but in the background. A member's tree
+        // may hold what the ensemble takes back.
+        let snapshot_now = alone && (replayed > 0 || restored.orphans > 0);
+        let mailbox = PipelineBox::default();
+        let (replica, joined) = match options.member {
+            None => {
+                let now = clock::now();
+                let replica =
+                    Replica::solo(options.replica, options.prep, schemes.clone(), &tree, now);
+                (replica, None)
+            }
+            Some(member) => {
+                let (peer, joined) = join(member, &dirs, last, recent, &mailbox)?;
+                let now = clock::now();
+                let replica =
+                    Replica::member(options.replica, options.prep, schemes.clone(), now, peer);
+                (replica, Some(joined))
+            }
+        };
         let log = TxnLogWriter::new(dirs.clone(), &files, last);
         let (writer, reader) = cell(tree);
 
@@ -157,6 +196,7 @@ impl Server {
         let admission = Arc::new(Admission::default());
         let role = Arc::new(Role::default());
         let outcome = Arc::new(Outcome::default());
+        let mut ensemble = None;
         let apply_counters = Arc::new(Counters::default());
         let applier = Applier::new(
             writer,
@@ -172,6 +212,25 @@ impl Server {
                 outbox_max_bytes,
             },
         );
+        let running: Arc<Mutex<Option<net::Running>>> = Arc::default();
+        let member = joined.map(|joined| {
+            let running = running.clone();
+            let drop_clients = move || {
+                if let Some(net) = &*running.lock() {
+                    net.drop_clients();
+                }
+            };
+            let parts = MemberParts {
+                ensemble: joined.ensemble.clone(),
+                storage: files.clone(),
+                tree: tree_options,
+                role: role.clone(),
+                drop_clients: Box::new(drop_clients),
+                log_factor: joined.log_factor,
+            };
+            ensemble = Some(joined.ensemble);
+            (parts, joined.first)
+        });
         let pipeline = Arc::new(Pipeline::start(pipeline::Parts {
             options: options.pipeline,
             replica,
@@ -184,6 +243,8 @@ impl Server {
             metrics,
             outcome: outcome.clone(),
             snapshot_now,
+            mailbox,
+            member,
         })?);
         let mut counters = net.counters();
         counters.push(apply_counters);
@@ -200,7 +261,9 @@ impl Server {
             addresses: net.addresses().to_vec(),
             begun,
         });
-        role.open(false, false);
+        if alone {
+            role.open(false, false);
+        }
         let net = net.serve(net::Parts {
             tree: reader,
             watches,
@@ -214,9 +277,59 @@ impl Server {
             seed: options.seed,
         })?;
         info!(ms = begun.elapsed().as_millis(), "server started");
-        let net = Mutex::new(Some(net));
-        Ok(Handle { view, role, net, pipeline, outcome, _dirs: dirs })
+        *running.lock() = Some(net);
+        Ok(Handle { view, role, net: running, pipeline, ensemble, outcome, _dirs: dirs })
     }
+}
+
+/// A zab core with its sockets.
+struct Joined {
+    ensemble: Arc<Ensemble>,
+    first: Vec<zab::Action>,
+    log_factor: f64,
+}
+
+/// Reads the epochs, opens the election port, starts to look for a leader.
+fn join(
+    member: MemberOptions,
+    dirs: &Arc<DataDirs>,
+    last: storage::Durable,
+    recent: VecDeque<Arc<Proposal>>,
+    mailbox: &PipelineBox,
+) -> Result<(zab::Peer, Joined), StartError> {
+    let last = last.zxid();
+    let history = last.epoch().max(Epoch(0));
+    // Both files are made if they are missing; the core checks and repairs what they say.
+    let current = match dirs.current_epoch()? {
+        Some(epoch) => epoch,
+        None => {
+            dirs.write_current_epoch(history)?;
+            history
+        }
+    };
+    let accepted = match dirs.accepted_epoch()? {
+        Some(epoch) => epoch,
+        None => {
+            dirs.write_accepted_epoch(history)?;
+            history
+        }
+    };
+    let restored = zab::Restored {
+        last,
+        recent: recent.into(),
+        accepted,
+        current,
+        committed: member.committed.clone(),
+        last_seen: member.last_seen,
+    };
+    let mut first = Vec::new();
+    let peer = zab::Peer::new(clock::now().mono, member.zab, restored, &mut first)
+        .map_err(|why| StartError::Storage(StorageError::Epoch(why)))?;
+    let mailbox = mailbox.clone();
+    let sink = Arc::new(move |event| mailbox.post(event));
+    let ensemble = Ensemble::start(member.ensemble, member.committed, dirs.clone(), sink)?;
+    let joined = Joined { ensemble: Arc::new(ensemble), first, log_factor: member.log_factor };
+    Ok((peer, joined))
 }
 
 struct RestoredState {
@@ -230,6 +343,7 @@ fn restore(
     files: &storage::Options,
     options: TreeOptions,
     metrics: &Metrics,
+    alone: bool,
 ) -> Result<RestoredState, StorageError> {
     let begun = Instant::now();
     let mut state = storage::restore(dirs, files, options)?;
@@ -240,7 +354,8 @@ fn restore(
         warn!(bytes = state.torn_bytes, "ignored an unfinished write at the end of the log");
     }
     metrics.digest_mismatches_count.add(state.digest_mismatches as i64);
-    let orphans = storage::drop_orphans(&mut state.tree);
+    // A member's leader decides about them.
+    let orphans = if alone { storage::drop_orphans(&mut state.tree) } else { 0 };
     let ms = begun.elapsed().as_millis() as i64;
     metrics.dbinittime.add(ms);
     info!(
@@ -272,6 +387,9 @@ impl Handle {
         let Some(net) = self.net.lock().take() else { return self.outcome.wait() };
         self.role.close();
         net.quiesce();
+        if let Some(ensemble) = &self.ensemble {
+            ensemble.stop();
+        }
         self.pipeline.stop();
         net.stop();
         self.outcome.set(Exit::Finished);

@@ -113,6 +113,11 @@ impl Applier {
         self.tree.write().open_cut(limits)
     }
 
+    /// Goes on with another tree: the history was cut or replaced. No client is connected.
+    pub fn replace(&mut self, tree: DataTree) {
+        drop(self.tree.replace(tree));
+    }
+
     /// Applies all commits, in order, and leaves `commits` empty. Returns the tree's last zxid.
     pub fn run(&mut self, now: Mono, commits: &mut VecDeque<Commit<Origin>>) -> Zxid {
         self.desk.now = now;

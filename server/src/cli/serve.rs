@@ -112,14 +112,10 @@ fn start(flags: &JvmFlags, arguments: &[String], my_id: &MyId) -> Result<i32, En
     for (key, value) in environment::list() {
         tracing::info!("Server environment:{key}={value}");
     }
-    if config.is_distributed() {
-        return Err(End::new(
-            "Unable to run quorum server",
-            "ensembles are not supported yet; only a standalone server can be started",
-            exit::UNEXPECTED,
-        ));
+    if !config.is_distributed() {
+        let text = "Either no config or no quorum defined in config, running in standalone mode";
+        tracing::warn!(text);
     }
-    tracing::warn!("Either no config or no quorum defined in config, running in standalone mode");
     let signals = Signals::block()
         .map_err(|error| End::new("Unexpected exception", error, exit::UNEXPECTED))?;
     let metrics =
@@ -160,6 +156,7 @@ fn options(config: &Config, metrics: &Arc<Metrics>, fourlw: Arc<Words>) -> Optio
         fourlw,
         metrics: metrics.clone(),
         seed: random(),
+        member: config.is_distributed().then(|| config.member_options(random())).flatten(),
     }
 }
 

@@ -9,9 +9,13 @@ use super::{AuthProvider, Compression, Config, Whitelist};
 use crate::acl::{
     DigestAlgorithm, DigestProvider, EnsembleProvider, Provider, SaslProvider, X509Provider,
 };
+use crate::base::Sid;
 use crate::net::fourlw::ConfOptions;
 use crate::tree::TreeOptions;
-use crate::{acl, net, pipeline, prep, replica, storage, watch};
+use crate::{acl, ensemble, net, pipeline, prep, replica, storage, watch, zab};
+
+/// Bytes that may wait for one learner before its link is cut; it syncs again.
+const LEARNER_QUEUE_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// A limit for which 0 and below mean that there is none.
 fn limit(value: i64) -> Option<u64> {
@@ -82,7 +86,11 @@ impl Config {
             container_check_interval_ms: count(limits.container_check_interval_ms),
             container_removals_per_minute: count(limits.container_max_per_minute),
             container_never_used_max_ms: limits.container_max_never_used_ms,
-            ..replica::Options::default()
+            field_max: size(limits.jute_max_buffer) + size(limits.jute_extra_size),
+            session_server_id: match self.my_id {
+                Some(id) if self.is_distributed() => id,
+                _ => replica::Options::default().session_server_id,
+            },
         }
     }
 
@@ -131,6 +139,56 @@ impl Config {
             commit_log_count: size(files.commit_log_count),
             field_max: size(self.limits.jute_max_buffer) + size(self.limits.jute_extra_size),
         }
+    }
+
+    /// For a member of an ensemble; `None` without a server id or with a membership that is not
+    /// understood, both of which loading has refused.
+    pub fn member_options(&self, hash_seed: u64) -> Option<crate::server::MemberOptions> {
+        let sid = Sid(self.my_id?);
+        let (ensemble, election) = (&self.ensemble, &self.election);
+        let read = |membership: &super::Membership| {
+            let membership = zab::Membership::parse(&membership.to_string()).ok()?;
+            let oracle = ensemble.oracle_path.is_some();
+            Some(Arc::new(if oracle { membership.with_oracle() } else { membership }))
+        };
+        let tick_ms = count(self.tick_time);
+        let (init_limit, sync_limit) = (count(ensemble.init_limit), count(ensemble.sync_limit));
+        let connect_limit = count(ensemble.connect_to_learner_master_limit);
+        Some(crate::server::MemberOptions {
+            zab: zab::Options {
+                tick_ms,
+                init_limit,
+                sync_limit,
+                connect_limit,
+                notification_min_ms: count(election.min_notification_ms),
+                notification_max_ms: count(election.max_notification_ms),
+                // Java waits 200 ms, which is most of a failover. Discovery corrects a vote that
+                // comes late.
+                finalize_wait_ms: 50,
+                wait_for_epoch_max_ms: limit(election.max_wait_for_epoch_ms.into()),
+                window: size(self.storage.commit_log_count),
+                force_snapshot: election.force_snapshot_sync,
+                reconfig_enabled: ensemble.reconfig_enabled,
+                ..zab::Options::new(sid)
+            },
+            ensemble: ensemble::Options {
+                sid,
+                listen_on_all_ips: ensemble.listen_on_all_ips,
+                connect_timeout_ms: count(election.cnx_timeout_ms),
+                handshake_timeout_ms: limit(election.quorum_cnxn_timeout_ms.into())
+                    .unwrap_or(tick_ms * sync_limit),
+                learner_connect_timeout_ms: tick_ms
+                    * if connect_limit == 0 { init_limit } else { connect_limit },
+                keep_alive: election.tcp_keep_alive,
+                multi_address: ensemble.multi_address_enabled,
+                field_max: size(self.limits.jute_max_buffer) + size(self.limits.jute_extra_size),
+                queue_bytes_max: LEARNER_QUEUE_BYTES_MAX,
+                tree: self.tree_options(hash_seed),
+            },
+            committed: read(&ensemble.membership)?,
+            last_seen: ensemble.last_seen.as_ref().and_then(read),
+            log_factor: self.storage.snapshot_size_factor,
+        })
     }
 
     /// For [`crate::tree`].

@@ -19,6 +19,8 @@ pub(super) type LogBox = Mailbox<Order, Arc<Proposal>>;
 pub(super) enum Order {
     /// Commit what is there, close, end.
     Stop,
+    /// Work on the history itself; everything appended before it is committed.
+    Run(Box<dyn FnOnce(&mut TxnLogWriter) + Send>),
 }
 
 /// The log thread.
@@ -48,9 +50,14 @@ impl LogLoop {
                 }
             }
             proposals.clear();
-            if let Some(Order::Stop) = orders.pop() {
-                info!(last = %self.writer.durable().zxid(), "transaction log closed");
-                return;
+            for order in orders.drain(..) {
+                match order {
+                    Order::Run(work) => work(&mut self.writer),
+                    Order::Stop => {
+                        info!(last = %self.writer.durable().zxid(), "transaction log closed");
+                        return;
+                    }
+                }
             }
         }
     }

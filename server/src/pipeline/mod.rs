@@ -15,6 +15,7 @@
 //!
 //! Start reading at [`Pipeline::start`], then `replica_loop`, `log_loop`.
 
+mod host;
 mod log_loop;
 mod mailbox;
 mod options;
@@ -30,6 +31,7 @@ use std::thread::{Builder, JoinHandle};
 use crossbeam_channel::{Receiver, bounded};
 use parking_lot::Mutex;
 
+use self::host::Host;
 use self::log_loop::LogBox;
 use self::replica_loop::{Control, CoreBox, ReplicaLoop};
 use crate::apply::Applier;
@@ -39,7 +41,9 @@ use crate::net::Upstream;
 use crate::outbox::{Origin, Registry};
 use crate::replica::{Replica, Request};
 use crate::storage::{DataDirs, Durable, SnapshotOptions, TxnLogWriter};
+use crate::zab;
 
+pub use host::MemberParts;
 pub use options::Options;
 pub use outcome::{Exit, Outcome};
 
@@ -70,6 +74,21 @@ pub struct Parts {
     pub outcome: Arc<Outcome>,
     /// Take a snapshot at once.
     pub snapshot_now: bool,
+    /// The mailbox, if somebody has it already (see [`Pipeline::mailbox`]).
+    pub mailbox: PipelineBox,
+    /// More parts of a member of an ensemble, and what its core ordered at construction.
+    pub member: Option<(MemberParts, Vec<zab::Action>)>,
+}
+
+/// The replica loop's mailbox before the loop runs: the sockets between servers post into it.
+#[derive(Clone, Default)]
+pub struct PipelineBox(Arc<CoreBox>);
+
+impl PipelineBox {
+    /// Posts an event for the zab core.
+    pub fn post(&self, event: zab::Event) {
+        self.0.post(Control::Zab(Box::new(event)));
+    }
 }
 
 /// The running loops.
@@ -82,7 +101,7 @@ pub struct Pipeline {
 impl Pipeline {
     /// Starts the loops.
     pub fn start(parts: Parts) -> io::Result<Self> {
-        let core = Arc::new(CoreBox::default());
+        let core = parts.mailbox.0.clone();
         let log = Arc::new(LogBox::default());
         let slow_syncs = Arc::new(AtomicU64::new(0));
         let mut threads = Vec::new();
@@ -94,6 +113,21 @@ impl Pipeline {
             })
         };
         let Parts { options, replica, applier, log: writer, dirs, snapshot, registry, .. } = parts;
+        let (host, first) = match parts.member {
+            Some((member, first)) => {
+                let host = Host::new(
+                    member,
+                    dirs.clone(),
+                    log.clone(),
+                    core.clone(),
+                    registry.clone(),
+                    parts.outcome.clone(),
+                    snapshot.clone(),
+                );
+                (Some(host), first)
+            }
+            None => (None, Vec::new()),
+        };
         let log_loop = log_loop::LogLoop {
             inbox: log.clone(),
             core: core.clone(),
@@ -114,11 +148,11 @@ impl Pipeline {
             parts.durable,
         );
         let replica_loop =
-            ReplicaLoop::new(core.clone(), log, replica, applier, registry, snapshots);
+            ReplicaLoop::new(core.clone(), log, replica, applier, registry, snapshots, host);
         if parts.snapshot_now {
             core.post(Control::SnapshotDue);
         }
-        threads.push(spawn("replica", Box::new(move || replica_loop.run()))?);
+        threads.push(spawn("replica", Box::new(move || replica_loop.run(first)))?);
         Ok(Self { core, slow_syncs, threads: Mutex::new(threads) })
     }
 

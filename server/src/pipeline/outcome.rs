@@ -9,6 +9,8 @@ pub enum Exit {
     Finished,
     /// The log or a snapshot could not be written (10).
     StorageFailed,
+    /// A member of an ensemble cannot go on: the code.
+    Member(i32),
 }
 
 impl Exit {
@@ -17,6 +19,7 @@ impl Exit {
         match self {
             Exit::Finished => 0,
             Exit::StorageFailed => 10,
+            Exit::Member(code) => code,
         }
     }
 }

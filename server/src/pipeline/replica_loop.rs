@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::info;
+use tracing::{info, warn};
 
+use super::host::{Host, NewTree};
 use super::log_loop::{LogBox, Order};
 use super::mailbox::Mailbox;
 use super::snapshots::Snapshots;
@@ -15,6 +16,8 @@ use crate::net::clock;
 use crate::outbox::{Origin, Registry};
 use crate::replica::{Action, Commit, Event, Replica, Request};
 use crate::storage::Durable;
+use crate::tree::cut::CutLimits;
+use crate::zab;
 
 /// The replica thread's mailbox.
 pub(super) type CoreBox = Mailbox<Control, Request<Origin>>;
@@ -34,6 +37,10 @@ pub(super) enum Control {
     SnapshotDone,
     /// Somebody wants to see.
     Inspect(Look),
+    /// Something for the zab core.
+    Zab(Box<zab::Event>),
+    /// The history was changed; the tree, if it changed with it.
+    Replaced { tree: NewTree, durable: Durable, event: Box<zab::Event> },
     /// The log is broken: nothing commits any more.
     LogFailed,
     /// Finish what is there, then end.
@@ -48,9 +55,13 @@ pub(super) struct ReplicaLoop {
     applier: Applier,
     registry: Arc<Registry>,
     snapshots: Snapshots,
+    /// Of a member of an ensemble.
+    host: Option<Host>,
     actions: Vec<Action<Origin>>,
     appends: Vec<Arc<Proposal>>,
     commits: VecDeque<Commit<Origin>>,
+    /// Signs of life up to here are reported.
+    heard_until: Mono,
     stopping: bool,
     failed: bool,
 }
@@ -63,6 +74,7 @@ impl ReplicaLoop {
         applier: Applier,
         registry: Arc<Registry>,
         snapshots: Snapshots,
+        host: Option<Host>,
     ) -> Self {
         Self {
             inbox,
@@ -71,16 +83,22 @@ impl ReplicaLoop {
             applier,
             registry,
             snapshots,
+            host,
             actions: Vec::new(),
             appends: Vec::new(),
             commits: VecDeque::new(),
+            heard_until: Mono(0),
             stopping: false,
             failed: false,
         }
     }
 
     /// The loop. Ends when stopped and everything proposed is applied, or when the log fails.
-    pub fn run(mut self) {
+    pub fn run(mut self, first: Vec<zab::Action>) {
+        let now = clock::now();
+        for action in first {
+            self.perform(now, action);
+        }
         let (mut control, mut requests) = (Vec::new(), Vec::new());
         loop {
             let timeout = self.timeout(clock::mono());
@@ -113,6 +131,9 @@ impl ReplicaLoop {
             Control::Durable(durable) => {
                 self.snapshots.durable(durable);
                 self.feed(now, Event::Durable(durable.zxid()));
+                if self.snapshots.is_wanted() {
+                    self.snapshots.take(&mut self.applier);
+                }
             }
             Control::Heard(session, at, timeout_ms) => {
                 self.feed(now, Event::Heard(vec![(session, at, timeout_ms)]));
@@ -120,6 +141,15 @@ impl ReplicaLoop {
             Control::SnapshotDue => self.snapshots.take(&mut self.applier),
             Control::SnapshotDone => self.snapshots.done(&mut self.applier),
             Control::Inspect(look) => look(&self.replica, now),
+            Control::Zab(event) => self.feed(now, Event::Zab(*event)),
+            Control::Replaced { tree, durable, event } => {
+                self.apply(now);
+                if let Some(tree) = tree {
+                    self.applier.replace(*tree);
+                }
+                self.snapshots.durable(durable);
+                self.feed(now, Event::Zab(*event));
+            }
             Control::LogFailed => self.failed = true,
             Control::Stop => self.stopping = true,
         }
@@ -129,16 +159,67 @@ impl ReplicaLoop {
         let tree = self.applier.read();
         self.replica.handle(now, event, &tree, &mut self.actions);
         drop(tree);
-        self.execute();
+        self.execute(now);
     }
 
     /// Sorts actions by who executes them. Appends and commits of one turn do not depend on each
     /// other: a commit is of an earlier append.
-    fn execute(&mut self) {
-        for action in self.actions.drain(..) {
+    fn execute(&mut self, now: Now) {
+        let mut actions = std::mem::take(&mut self.actions);
+        for action in actions.drain(..) {
             match action {
                 Action::Append(proposal) => self.appends.push(proposal),
                 Action::Apply(commit) => self.commits.push_back(commit),
+                Action::Zab(action) => self.perform(now, action),
+            }
+        }
+        self.actions = actions;
+    }
+
+    /// What a member's core orders. Some of it has a place in the stream of commits.
+    fn perform(&mut self, now: Now, action: zab::Action) {
+        match action {
+            zab::Action::Open(serving, _) => {
+                self.apply(now);
+                if let Some(host) = &self.host {
+                    host.open(serving);
+                }
+                self.feed(now, Event::Opened(serving));
+            }
+            zab::Action::Close(why) => {
+                self.apply(now);
+                if let Some(host) = &self.host {
+                    host.close(why);
+                }
+            }
+            zab::Action::SendSnapshot { link, zxid } => {
+                self.apply(now);
+                let Some(host) = &self.host else { return };
+                match self.applier.open_cut(CutLimits::default()) {
+                    Ok(cut) if cut.zxid() == zxid => {
+                        host.ensemble().send_snapshot(link, zxid, cut, self.applier.reader());
+                    }
+                    Ok(cut) => {
+                        let at = cut.zxid();
+                        unreachable!("CUT-EXACT: the tree is at {at}, not at {zxid}");
+                    }
+                    Err(error) => {
+                        warn!(%error, "cannot send a snapshot now");
+                        host.ensemble().close(link, "cannot send a snapshot now");
+                    }
+                }
+            }
+            action => {
+                if matches!(action, zab::Action::Truncate(_) | zab::Action::InstallSnapshot { .. })
+                {
+                    self.apply(now);
+                    self.log.post_bulk(&mut self.appends);
+                }
+                self.failed |= matches!(action, zab::Action::Stop(..));
+                let end = self.applier.read().last_zxid();
+                if let Some(host) = &self.host {
+                    host.perform(action, end);
+                }
             }
         }
     }
@@ -148,6 +229,10 @@ impl ReplicaLoop {
     fn time_out(&mut self, now: Now) {
         if self.replica.next_timeout().is_none_or(|at| at > now.mono) {
             return;
+        }
+        if self.replica.wants_all_heard(now.mono) {
+            let heard = self.all_heard();
+            self.feed(now, Event::Heard(heard));
         }
         let heard = self.replica.due_sessions(now.mono).into_iter().filter_map(|session| {
             let outbox = self.registry.by_session(session)?;
@@ -160,15 +245,32 @@ impl ReplicaLoop {
         self.feed(now, Event::Timeout);
     }
 
+    /// Sessions that were heard of since the last call.
+    fn all_heard(&mut self) -> Vec<(SessionId, Mono, i32)> {
+        let since = std::mem::replace(&mut self.heard_until, clock::mono());
+        let connections = self.registry.connections();
+        let heard = connections.iter().filter_map(|outbox| {
+            let state = outbox.lock();
+            let attached = state.attached.filter(|_| state.last_heard >= since)?;
+            Some((attached.session, state.last_heard, attached.timeout_ms))
+        });
+        heard.collect()
+    }
+
     /// Prepares requests under one guard, and starts the disk before anything is applied.
     fn prepare(&mut self, now: Now, requests: &mut Vec<Request<Origin>>) {
         if !requests.is_empty() {
             let tree = self.applier.read();
             for request in requests.drain(..) {
+                // Asked under a role that ended: answering it now could overtake what was asked
+                // before and is forgotten.
+                if self.host.is_some() && !request.origin.outbox.lock().is_open() {
+                    continue;
+                }
                 self.replica.handle(now, Event::Request(request), &tree, &mut self.actions);
             }
             drop(tree);
-            self.execute();
+            self.execute(now);
         }
         self.log.post_bulk(&mut self.appends);
     }

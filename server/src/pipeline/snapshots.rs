@@ -23,6 +23,8 @@ pub(super) struct Snapshots {
     metrics: Arc<Metrics>,
     outcome: Arc<Outcome>,
     durable: Durable,
+    /// Put off until the log has caught up with the tree.
+    wanted: bool,
     running: Option<JoinHandle<Result<(), StorageError>>>,
     purger: Option<(Sender<()>, JoinHandle<()>)>,
 }
@@ -38,12 +40,27 @@ impl Snapshots {
         durable: Durable,
     ) -> Self {
         let purger = start_purger(&dirs, pipeline);
-        Self { dirs, options, core, metrics, outcome, durable, running: None, purger }
+        Self {
+            dirs,
+            options,
+            core,
+            metrics,
+            outcome,
+            durable,
+            wanted: false,
+            running: None,
+            purger,
+        }
     }
 
     /// The log grew.
     pub fn durable(&mut self, durable: Durable) {
         self.durable = durable;
+    }
+
+    /// A snapshot was put off.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted
     }
 
     /// Starts a snapshot of the tree as it is, unless one is being written.
@@ -52,11 +69,16 @@ impl Snapshots {
             warn!("too busy to take a snapshot, skipping");
             return;
         }
+        // A follower may apply what its own log does not have yet (`LOG-COVERS-SNAPSHOT`).
+        if applier.read().last_zxid() > self.durable.zxid() {
+            self.wanted = true;
+            return;
+        }
+        self.wanted = false;
         let cut = match applier.open_cut(CutLimits::default()) {
             Ok(cut) => cut,
             Err(error) => return warn!(%error, "cannot take a snapshot now"),
         };
-        // What is applied is durable (`LOG-COVERS-SNAPSHOT`).
         let log = self.durable;
         let mut source = CutSource { cut, reader: applier.reader() };
         let (dirs, options) = (self.dirs.clone(), self.options.clone());

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use jute::data::Acl;
-use jute::proto::{MultiHeader, op};
-use jute::{DecodeError, Reader};
+use jute::proto::{MULTI_END, MultiHeader, op};
+use jute::{DecodeError, Encode, Reader};
 
 use super::create_mode::CreateMode;
 
@@ -117,6 +117,60 @@ impl WriteRequest {
 }
 
 impl WriteRequest {
+    /// The body again, for a leader: it decodes to the same request. `None` for what is not
+    /// forwarded: undecodable bodies, which wedge a Java leader, removals of containers, and
+    /// requests without a body.
+    pub fn encode_body(&self) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        self.encode_single(&mut out)?;
+        Some(out)
+    }
+
+    fn encode_single(&self, out: &mut Vec<u8>) -> Option<()> {
+        match self {
+            Self::Create(create) => {
+                create.path.encode(out);
+                create.data.encode(out);
+                create.acl.encode(out);
+                create.flags.encode(out);
+                if create.kind == op::CREATE_TTL {
+                    create.ttl_ms.encode(out);
+                }
+            }
+            Self::Delete { path, version } | Self::Check { path, version } => {
+                path.encode(out);
+                version.encode(out);
+            }
+            Self::SetData { path, data, version } => {
+                path.encode(out);
+                data.encode(out);
+                version.encode(out);
+            }
+            Self::SetAcl { path, acl, version } => {
+                path.encode(out);
+                acl.encode(out);
+                version.encode(out);
+            }
+            Self::Multi(ops) => {
+                for one in ops {
+                    MultiHeader { kind: one.kind(), done: false, err: -1 }.encode(out);
+                    one.encode_single(out)?;
+                }
+                MULTI_END.encode(out);
+            }
+            Self::Reconfig(reconfig) => {
+                reconfig.joining_servers.encode(out);
+                reconfig.leaving_servers.encode(out);
+                reconfig.new_members.encode(out);
+                reconfig.config_version.encode(out);
+            }
+            Self::CreateSession { timeout_ms } => timeout_ms.encode(out),
+            Self::CloseSession => {}
+            Self::DeleteContainer { .. } | Self::Undecodable { .. } => return None,
+        }
+        Some(())
+    }
+
     /// The op code of an operation inside a multi, and of its transaction.
     pub(super) fn kind(&self) -> i32 {
         match self {

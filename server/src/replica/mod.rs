@@ -8,7 +8,8 @@
 //!
 //! A router: what a write becomes is decided in `prep`, who is alive in `session`, what commits in
 //! the role. `Solo`, the standalone role, is broadcast with a quorum of one: the own durable log is
-//! the quorum (`ACK-AFTER-FSYNC`).
+//! the quorum (`ACK-AFTER-FSYNC`). `Member` is every other role: it feeds `zab` and carries out what
+//! concerns requests and sessions; the rest of `zab`'s actions pass through.
 //!
 //! Must not know: sockets, files, threads, clocks. `T` is the caller's handle on whoever waits for
 //! the outcome; it is only passed on.
@@ -16,20 +17,20 @@
 //! Start reading at [`Replica::handle`].
 
 mod cleaner;
+mod member;
 mod options;
+mod solo;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use jute::proto::op;
-use jute::txn::Txn;
-
-use self::cleaner::Cleaner;
+use self::member::Member;
+use self::solo::Solo;
 use crate::acl::{Identities, Schemes};
-use crate::base::{ErrorCode, Mono, Now, Proposal, SessionId, Sid, Zxid};
-use crate::prep::{self, Context, Prep, Prepared, Source, WriteRequest};
-use crate::session::{self, Owner, Rules, Tracker};
+use crate::base::{ErrorCode, Mono, Now, Proposal, SessionId, Zxid};
+use crate::prep::{self, WriteRequest};
+use crate::session::Tracker;
 use crate::tree::DataTree;
+use crate::zab::{self, Serving};
 
 pub use options::Options;
 
@@ -83,6 +84,10 @@ pub enum Event<T> {
     Heard(Vec<(SessionId, Mono, i32)>),
     /// Time passed.
     Timeout,
+    /// Something for the zab core.
+    Zab(zab::Event),
+    /// [`zab::Action::Open`] is carried out: everything before it is in the tree.
+    Opened(Serving),
 }
 
 /// What is to be done. Nothing has a hidden precondition.
@@ -92,6 +97,9 @@ pub enum Action<T> {
     Append(Arc<Proposal>),
     /// Apply this, behind all before it. A transaction is committed when this is emitted.
     Apply(Commit<T>),
+    /// Links, votes, epoch files, role: see [`zab::Action`]. Never one of those that `Append`,
+    /// `Apply` or the sessions stand for.
+    Zab(zab::Action),
 }
 
 /// One entry of the commit stream.
@@ -126,21 +134,13 @@ pub enum Commit<T> {
 }
 
 /// The core.
-///
-/// Cursors, in order: applied ≤ durable ≤ proposed. `held` has exactly what lies between durable
-/// and proposed, and markers between.
 #[derive(Debug)]
-pub struct Replica<T> {
-    options: Options,
-    prep: Prep,
-    sessions: Tracker,
-    cleaner: Cleaner,
-    /// Last zxid given to a proposal.
-    proposed: Zxid,
-    /// Last zxid known durable.
-    durable: Zxid,
-    /// Committed when everything up to their zxid is durable.
-    held: VecDeque<(Zxid, Commit<T>)>,
+pub struct Replica<T>(Kind<T>);
+
+#[derive(Debug)]
+enum Kind<T> {
+    Solo(Box<Solo<T>>),
+    Member(Box<Member<T>>),
 }
 
 impl<T> Replica<T> {
@@ -152,190 +152,82 @@ impl<T> Replica<T> {
         tree: &DataTree,
         now: Now,
     ) -> Self {
-        let tracker = session::Options {
-            tick_ms: options.tick_ms,
-            sid: Sid(options.session_server_id),
-            rules: Rules::Standalone,
-            local_sessions: false,
-        };
-        Self {
-            prep: Prep::new(prep, schemes),
-            sessions: Tracker::new(tracker, now.mono, tree.sessions().iter()),
-            cleaner: Cleaner::new(&options, now.mono),
-            options,
-            proposed: tree.last_zxid(),
-            durable: tree.last_zxid(),
-            held: VecDeque::new(),
-        }
+        Self(Kind::Solo(Box::new(Solo::new(options, prep, schemes, tree, now))))
+    }
+
+    /// A member of an ensemble, looking for a leader with `peer`.
+    pub fn member(
+        options: Options,
+        prep: prep::Options,
+        schemes: Arc<Schemes>,
+        now: Now,
+        peer: zab::Peer,
+    ) -> Self {
+        Self(Kind::Member(Box::new(Member::new(options, prep, schemes, now, peer))))
     }
 
     /// Feeds one event. Every action appended to `out` may be executed at once, in order.
     pub fn handle(&mut self, now: Now, event: Event<T>, tree: &DataTree, out: &mut Vec<Action<T>>) {
-        match event {
-            Event::Request(request) => self.request(now, request, tree, out),
-            Event::Durable(zxid) => self.on_durable(zxid, out),
-            Event::Applied(zxid) => self.prep.applied(zxid),
-            Event::Heard(sessions) => {
-                for (session, at, timeout_ms) in sessions {
-                    self.sessions.touch(at, session, timeout_ms);
-                }
-            }
-            Event::Timeout => self.on_timeout(now, tree, out),
+        match &mut self.0 {
+            Kind::Solo(solo) => solo.handle(now, event, tree, out),
+            Kind::Member(member) => member.handle(now, event, tree, out),
         }
     }
 
     /// When `Event::Timeout` must be fed at the latest.
     pub fn next_timeout(&self) -> Option<Mono> {
-        let cleaner = self.cleaner.next_timeout();
-        [self.sessions.next_expiry(), cleaner].into_iter().flatten().min()
+        match &self.0 {
+            Kind::Solo(solo) => solo.next_timeout(),
+            Kind::Member(member) => member.next_timeout(),
+        }
     }
 
     /// Sessions that expire at `now` unless they were heard of, see [`Event::Heard`].
     pub fn due_sessions(&self, now: Mono) -> Vec<SessionId> {
-        self.sessions.due(now)
+        match &self.0 {
+            Kind::Solo(solo) => solo.due_sessions(now),
+            Kind::Member(member) => member.due_sessions(now),
+        }
     }
 
-    /// Sessions, for operators.
+    /// True if every session heard of since the last time must be told ([`Event::Heard`]) before
+    /// the next `Timeout`: a learner reports them to its leader.
+    pub fn wants_all_heard(&self, now: Mono) -> bool {
+        match &self.0 {
+            Kind::Solo(_) => false,
+            Kind::Member(member) => member.wants_all_heard(now),
+        }
+    }
+
+    /// Sessions, for operators. A learner's is empty.
     pub fn sessions(&self) -> &Tracker {
-        &self.sessions
+        match &self.0 {
+            Kind::Solo(solo) => solo.sessions(),
+            Kind::Member(member) => member.sessions(),
+        }
     }
 
     /// Last zxid given to a proposal.
     pub fn proposed(&self) -> Zxid {
-        self.proposed
+        match &self.0 {
+            Kind::Solo(solo) => solo.proposed(),
+            Kind::Member(member) => member.peer().last_logged(),
+        }
     }
 
     /// Entries of the commit stream that wait for the log.
     pub fn held(&self) -> usize {
-        self.held.len()
-    }
-
-    fn request(
-        &mut self,
-        now: Now,
-        request: Request<T>,
-        tree: &DataTree,
-        out: &mut Vec<Action<T>>,
-    ) {
-        let Request { origin, session, cxid, kind, identities, body } = request;
-        match body {
-            Body::Write(write) => {
-                let context = client_context(session, cxid, kind, identities);
-                let request = prep::Request { context, write };
-                self.propose(now, request, Some(origin), tree, out);
-            }
-            Body::Sync => {
-                let commit = match self.sessions.check(session, Owner::LOCAL) {
-                    Ok(()) => Commit::Synced { origin },
-                    Err(code) => Commit::Refused { origin, code },
-                };
-                self.follow(commit, out);
-            }
-            Body::CreateSession { timeout_ms } => {
-                let session = self.sessions.create(now.mono, timeout_ms);
-                let context = client_context(session, cxid, op::CREATE_SESSION, identities);
-                let write = WriteRequest::CreateSession { timeout_ms };
-                let request = prep::Request { context, write };
-                self.propose(now, request, Some(origin), tree, out);
-            }
-            Body::Renew { timeout_ms } => {
-                let alive = self.sessions.touch(now.mono, session, timeout_ms)
-                    && self.sessions.set_owner(session, Owner::LOCAL).is_ok();
-                let session = alive.then_some(session);
-                out.push(Action::Apply(Commit::Renewed { origin, session }));
-            }
+        match &self.0 {
+            Kind::Solo(solo) => solo.held(),
+            Kind::Member(_) => 0,
         }
     }
 
-    /// Prepares a write and sends it on its way.
-    fn propose(
-        &mut self,
-        now: Now,
-        request: prep::Request,
-        origin: Option<T>,
-        tree: &DataTree,
-        out: &mut Vec<Action<T>>,
-    ) {
-        let zxid = Zxid(self.proposed.0 + 1);
-        match self.prep.prepare(tree, &mut self.sessions, None, request, zxid, now) {
-            Prepared::Proposal(proposal) => {
-                assert!(proposal.zxid() == zxid, "ZXID-ORDER: prep keeps the zxid it is given");
-                let proposal = Arc::new(proposal);
-                self.proposed = zxid;
-                self.held.push_back((zxid, Commit::Txn { proposal: proposal.clone(), origin }));
-                out.push(Action::Append(proposal));
-            }
-            Prepared::Reject(code) => {
-                if let Some(origin) = origin {
-                    self.follow(Commit::Refused { origin, code }, out);
-                }
-            }
+    /// The zab core, if this is a member of an ensemble.
+    pub fn peer(&self) -> Option<&zab::Peer> {
+        match &self.0 {
+            Kind::Solo(_) => None,
+            Kind::Member(member) => Some(member.peer()),
         }
     }
-
-    /// Puts a marker behind everything proposed so far.
-    fn follow(&mut self, commit: Commit<T>, out: &mut Vec<Action<T>>) {
-        if self.held.is_empty() {
-            out.push(Action::Apply(commit));
-        } else {
-            self.held.push_back((self.proposed, commit));
-        }
-    }
-
-    /// The own log is the quorum: what is durable is committed (`COMMIT-IN-ORDER`).
-    fn on_durable(&mut self, zxid: Zxid, out: &mut Vec<Action<T>>) {
-        assert!(zxid <= self.proposed, "ACK-AFTER-FSYNC: durable {zxid}, proposed less");
-        self.durable = self.durable.max(zxid);
-        while let Some((at, _)) = self.held.front() {
-            if *at > self.durable {
-                break;
-            }
-            let Some((_, commit)) = self.held.pop_front() else { break };
-            if let Commit::Txn { proposal, .. } = &commit {
-                self.committed(proposal);
-            }
-            out.push(Action::Apply(commit));
-        }
-    }
-
-    fn committed(&mut self, proposal: &Proposal) {
-        let session = SessionId(proposal.header.client_id);
-        match proposal.txn {
-            Txn::CreateSession(_) => self.sessions.commit(session),
-            Txn::CloseSession(_) => self.sessions.remove(session),
-            _ => {}
-        }
-    }
-
-    fn on_timeout(&mut self, now: Now, tree: &DataTree, out: &mut Vec<Action<T>>) {
-        for session in self.sessions.expired(now.mono) {
-            let request = internal(session, op::CLOSE_SESSION, WriteRequest::CloseSession);
-            self.propose(now, request, None, tree, out);
-        }
-        for path in self.cleaner.due(now, tree, &self.options) {
-            let write = WriteRequest::DeleteContainer { path: Some(path) };
-            let request = internal(SessionId(0), op::DELETE_CONTAINER, write);
-            self.propose(now, request, None, tree, out);
-        }
-    }
-}
-
-/// A request of a client connected to this server.
-fn client_context(session: SessionId, cxid: i32, kind: i32, identities: Identities) -> Context {
-    Context {
-        session,
-        cxid,
-        kind,
-        identities,
-        owner: Owner::LOCAL,
-        source: Source::Client,
-        upgrade_error: None,
-    }
-}
-
-/// A request of the server itself.
-fn internal(session: SessionId, kind: i32, write: WriteRequest) -> prep::Request {
-    let context =
-        Context { source: Source::Internal, ..client_context(session, 0, kind, Arc::new([])) };
-    prep::Request { context, write }
 }

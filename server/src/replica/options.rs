@@ -15,6 +15,8 @@ pub struct Options {
     /// Age at which a container that never had a child is removed, ms, 0 for never
     /// (`znode.container.maxNeverUsedIntervalMs`).
     pub container_never_used_max_ms: i64,
+    /// Largest string or buffer in a request that a learner forwards, bytes.
+    pub field_max: usize,
 }
 
 impl Default for Options {
@@ -25,6 +27,7 @@ impl Default for Options {
             container_check_interval_ms: 60_000,
             container_removals_per_minute: 10_000,
             container_never_used_max_ms: 0,
+            field_max: jute::codec::DEFAULT_MAX_FIELD,
         }
     }
 }

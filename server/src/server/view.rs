@@ -17,6 +17,7 @@ use crate::pipeline::Pipeline;
 use crate::storage::DataDirs;
 use crate::tree::cell::TreeReader;
 use crate::watch::WatchTable;
+use crate::zab::PeerState;
 
 /// How long the replica loop may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -44,7 +45,15 @@ impl ServerView for View {
     }
 
     fn mode(&self) -> Mode {
-        Mode::Standalone
+        let role = self.pipeline.inspect(|replica, _| match replica.peer() {
+            None => Mode::Standalone,
+            Some(peer) => match peer.state() {
+                PeerState::Leading => Mode::Leader,
+                PeerState::Observing => Mode::Observer,
+                PeerState::Following | PeerState::Looking => Mode::Follower,
+            },
+        });
+        role.recv_timeout(PATIENCE).unwrap_or(Mode::Follower)
     }
 
     fn stats(&self) -> StatsView {

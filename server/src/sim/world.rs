@@ -330,15 +330,7 @@ impl World {
                 self.drive(node, Event::Notification { from, notification });
             }
             Next::Arrive(link) => self.arrive(node, link),
-            Next::Retry(link) => {
-                if let Some(wire) = self.wires.get_mut(&link) {
-                    let side = usize::from(wire.ends[1] == node);
-                    wire.stalled[side] = false;
-                    for delay in 0..wire.queues[side].len() as u64 {
-                        self.schedule(delay, node, 0, Next::Arrive(link));
-                    }
-                }
-            }
+            Next::Retry(link) => self.retry(node, link),
             Next::Dial(sid) => self.dial(node, sid),
             Next::Synced(written) => self.log_synced(node, written),
             Next::EpochsSaved => {
@@ -850,6 +842,28 @@ impl World {
                 self.drive(to, Event::LinkDown(link));
             }
             None => {}
+        }
+    }
+
+    /// Once nothing is in the way, everything that waits arrives.
+    fn retry(&mut self, to: usize, link: Link) {
+        let Some(wire) = self.wires.get(&link) else { return };
+        let side = usize::from(wire.ends[1] == to);
+        let from = wire.ends[1 - side];
+        let name = match wire.queues[side].front() {
+            Some(Item::Packet(packet)) => packet.name(),
+            _ => "END",
+        };
+        if self.cut[from][to] || self.is_held(from, to, name) {
+            self.schedule(20_000, to, 0, Next::Retry(link));
+            return;
+        }
+        let count = wire.queues[side].len() as u64;
+        if let Some(wire) = self.wires.get_mut(&link) {
+            wire.stalled[side] = false;
+        }
+        for delay in 0..count {
+            self.schedule(delay, to, 0, Next::Arrive(link));
         }
     }
 

@@ -1,0 +1,252 @@
+//! Carries out what the zab core of an ensemble member orders: links, epoch files, history on disk,
+//! role.
+//!
+//! Disk work that changes history (epochs, truncation, a received snapshot) runs on the log thread,
+//! behind everything appended before it. Its answers come back as events.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::Builder;
+
+use tracing::{error, info, warn};
+
+use super::log_loop::{LogBox, Order};
+use super::replica_loop::{Control, CoreBox};
+use super::{Exit, Outcome};
+use crate::base::Zxid;
+use crate::ensemble::Ensemble;
+use crate::outbox::{Fate, Registry, Role};
+use crate::storage::restore::OwnedTreeSource;
+use crate::storage::truncate::{discard_behind, truncate};
+use crate::storage::txnlog::reader::TxnLogReader;
+use crate::storage::{
+    self, DataDirs, Durable, SnapshotOptions, StorageError, TxnLogWriter, write_snapshot,
+};
+use crate::tree::{DataTree, TreeOptions};
+use crate::zab::{Action, Event, Link, Serving};
+
+/// On-disk DIFF is always worth this many bytes of log.
+const LOG_BYTES_MIN: u64 = 4 * 1024 * 1024;
+
+/// What a member has besides a standalone server's parts.
+pub struct MemberParts {
+    /// The sockets between servers.
+    pub ensemble: Arc<Ensemble>,
+    /// Settings for reading the directories again.
+    pub storage: storage::Options,
+    /// Settings of a tree read again.
+    pub tree: TreeOptions,
+    /// Whether clients are served.
+    pub role: Arc<Role>,
+    /// Closes every client connection.
+    pub drop_clients: Box<dyn Fn() + Send>,
+    /// `snapshotSizeFactor`: log bytes a learner may be sent per byte of snapshot; negative never.
+    pub log_factor: f64,
+}
+
+/// Runs on the replica thread.
+pub(super) struct Host {
+    parts: MemberParts,
+    dirs: Arc<DataDirs>,
+    log: Arc<LogBox>,
+    core: Arc<CoreBox>,
+    registry: Arc<Registry>,
+    outcome: Arc<Outcome>,
+    snapshot: SnapshotOptions,
+}
+
+impl Host {
+    pub fn new(
+        parts: MemberParts,
+        dirs: Arc<DataDirs>,
+        log: Arc<LogBox>,
+        core: Arc<CoreBox>,
+        registry: Arc<Registry>,
+        outcome: Arc<Outcome>,
+        snapshot: SnapshotOptions,
+    ) -> Self {
+        Self { parts, dirs, log, core, registry, outcome, snapshot }
+    }
+
+    pub fn ensemble(&self) -> &Ensemble {
+        &self.parts.ensemble
+    }
+
+    /// Everything that needs neither the tree nor its writer.
+    pub fn perform(&self, action: Action, tree_end: Zxid) {
+        let ensemble = &self.parts.ensemble;
+        match action {
+            Action::Notify { to, notification } => ensemble.notify(to, &notification),
+            Action::Send(link, packet) => ensemble.send(link, packet),
+            Action::Connect(sid) => ensemble.connect(sid),
+            Action::Listen(on) => ensemble.listen(on),
+            Action::CloseLink(link, why) => ensemble.close(link, why),
+            Action::StreamLog { link, after, upto } => ensemble.stream_log(link, after, upto),
+            Action::SaveEpochs { accepted, current } => {
+                let dirs = self.dirs.clone();
+                self.on_disk("save the epochs", move |_| {
+                    if dirs.accepted_epoch()? != Some(accepted) {
+                        dirs.write_accepted_epoch(accepted)?;
+                    }
+                    if dirs.current_epoch()? != Some(current) {
+                        dirs.write_current_epoch(current)?;
+                    }
+                    Ok(Control::Zab(Box::new(Event::EpochsSaved)))
+                });
+            }
+            Action::Truncate(zxid) => self.truncate(zxid, tree_end > zxid),
+            Action::InstallSnapshot { link, zxid } => self.install(link, zxid),
+            Action::FindInLog { link, peer } => self.find_in_log(link, peer),
+            Action::Activate(membership) => {
+                info!(version = membership.version(), "membership activated");
+                ensemble.set_membership(membership);
+            }
+            Action::SaveLastSeen(membership) => {
+                info!(version = membership.version(), "membership proposed");
+            }
+            Action::Stop(code, why) => {
+                error!(code, why, "the server cannot go on");
+                self.outcome.set(Exit::Member(code));
+            }
+            action => unreachable!("{action:?} is carried out elsewhere"),
+        }
+    }
+
+    /// Serves from now on.
+    pub fn open(&self, serving: Serving) {
+        info!(?serving, "serving clients");
+        self.parts.role.open(false, false);
+    }
+
+    /// Serves no longer: what clients asked and was not answered is forgotten.
+    pub fn close(&self, why: &str) {
+        info!(why, "no longer serving clients");
+        self.parts.role.close();
+        for outbox in self.registry.connections().iter() {
+            outbox.lock().close(Fate::CloseNow);
+        }
+        (self.parts.drop_clients)();
+    }
+
+    fn truncate(&self, zxid: Zxid, reload: bool) {
+        let (dirs, options) = (self.dirs.clone(), self.parts.storage.clone());
+        let tree_options = self.parts.tree.clone();
+        self.on_disk("truncate the history", move |writer| {
+            let durable = match truncate(&dirs, &options, zxid) {
+                Ok(durable) => durable,
+                Err(failure @ StorageError::Truncate { .. }) => {
+                    warn!(%failure, "cannot truncate");
+                    return Ok(Control::Zab(Box::new(Event::Truncated(None))));
+                }
+                Err(failure) => return Err(failure),
+            };
+            info!(%zxid, reload, "history truncated");
+            writer.restart_behind(durable);
+            let tree = match reload {
+                true => Some(storage::restore(&dirs, &options, tree_options)?.tree),
+                false => None,
+            };
+            let event = Event::Truncated(Some(zxid));
+            Ok(Control::Replaced { tree: tree.map(Box::new), durable, event: Box::new(event) })
+        });
+    }
+
+    /// A snapshot from the leader becomes our history. The old one is put aside under names that
+    /// no restore, purge or DIFF reads: it may hold what the ensemble never committed
+    /// (ZOOKEEPER-2846, 4837).
+    fn install(&self, link: Link, zxid: Zxid) {
+        let Some(mut tree) = self.parts.ensemble.take_received(link) else {
+            // The link is gone, and with it the role that asked.
+            self.core.post(Control::Zab(Box::new(Event::SnapshotInstalled)));
+            return;
+        };
+        let (dirs, options) = (self.dirs.clone(), self.parts.storage.clone());
+        let snapshot = self.snapshot.clone();
+        self.on_disk("install a snapshot", move |writer| {
+            let mut source = OwnedTreeSource::new(&mut tree)?;
+            let file = write_snapshot(&dirs, &snapshot, &mut source)?;
+            drop(source);
+            put_aside(&dirs, zxid)?;
+            discard_behind(&dirs, &options, zxid)?;
+            let durable = Durable::by_received_snapshot(zxid);
+            file.publish(durable)?;
+            writer.restart_behind(durable);
+            info!(%zxid, "snapshot installed");
+            let event = Box::new(Event::SnapshotInstalled);
+            Ok(Control::Replaced { tree: Some(Box::new(tree)), durable, event })
+        });
+    }
+
+    fn on_disk(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&mut TxnLogWriter) -> Result<Control, StorageError> + Send + 'static,
+    ) {
+        let (core, outcome) = (self.core.clone(), self.outcome.clone());
+        self.log.post(Order::Run(Box::new(move |writer| match work(writer) {
+            Ok(answer) => core.post(answer),
+            Err(failure) => {
+                error!(%failure, "cannot {what}");
+                outcome.set(Exit::StorageFailed);
+                core.post(Control::LogFailed);
+            }
+        })));
+    }
+
+    /// Runs beside the log thread: a leader's log must not wait for a learner.
+    fn find_in_log(&self, link: Link, peer: Zxid) {
+        let (dirs, core) = (self.dirs.clone(), self.core.clone());
+        let (field_max, factor) = (self.parts.storage.field_max, self.parts.log_factor);
+        let look = move || {
+            let floor = find_floor(&dirs, field_max, factor, peer).unwrap_or_else(|failure| {
+                warn!(%failure, "cannot look into the log for a learner");
+                None
+            });
+            core.post(Control::Zab(Box::new(Event::LogFloor { link, floor })));
+        };
+        let spawned: io::Result<_> =
+            Builder::new().name("sync-look".into()).stack_size(super::STACK_BYTES).spawn(look);
+        if spawned.is_err() {
+            let event = Event::LogFloor { link, floor: None };
+            self.core.post(Control::Zab(Box::new(event)));
+        }
+    }
+}
+
+/// The transaction at `peer` and the one behind it, if the log has both and is small enough.
+fn find_floor(
+    dirs: &Arc<DataDirs>,
+    field_max: usize,
+    factor: f64,
+    peer: Zxid,
+) -> Result<Option<(Zxid, Zxid)>, StorageError> {
+    if factor < 0.0 || peer <= Zxid::ZERO {
+        return Ok(None);
+    }
+    let mut reader = TxnLogReader::open(dirs, field_max, Zxid(peer.0 - 1), false)?;
+    let budget = (dirs.sizes()?.0 as f64 * factor) as u64;
+    if factor > 0.0 && reader.bytes_left() > budget.max(LOG_BYTES_MIN) {
+        return Ok(None);
+    }
+    match (reader.next_logged()?, reader.next_logged()?) {
+        (Some(first), Some(next)) if first.zxid == peer => Ok(Some((peer, next.zxid))),
+        _ => Ok(None),
+    }
+}
+
+/// Renames every snapshot and log up to `zxid`.
+fn put_aside(dirs: &Arc<DataDirs>, zxid: Zxid) -> Result<(), StorageError> {
+    let old = dirs.snapshots()?.into_iter().chain(dirs.logs()?);
+    for found in old {
+        let name = found.path.file_name().unwrap_or_default().to_string_lossy();
+        let aside = found.path.with_file_name(format!("replaced-by-{:x}.{name}", zxid.0));
+        dirs.disk()
+            .rename(&found.path, &aside)
+            .map_err(|e| StorageError::io("put aside", &found.path, e))?;
+    }
+    dirs.sync_dir(dirs.snapshot_dir())?;
+    dirs.sync_dir(dirs.log_dir())
+}
+
+/// A tree that replaces the present one.
+pub(super) type NewTree = Option<Box<DataTree>>;
