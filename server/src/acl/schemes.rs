@@ -223,6 +223,9 @@ mod tests {
     use super::*;
     use crate::acl::{EnsembleProvider, SaslProvider};
 
+    /// A list in short: permissions and `scheme:id`.
+    type Short<'a> = &'a [(i32, &'a str)];
+
     fn ids(list: &[&str]) -> Vec<Identity> {
         list.iter()
             .map(|text| {
@@ -244,7 +247,7 @@ mod tests {
     #[test]
     fn check() {
         let schemes = Schemes::standard();
-        let cases: &[(&[(i32, &str)], i32, &[&str], bool)] = &[
+        let cases: &[(Short<'_>, i32, &[&str], bool)] = &[
             (&[], 4, &[], true),
             (&[(31, "world:anyone")], 4, &[], true),
             (&[(1, "world:anyone")], 4, &[], false),
@@ -279,7 +282,7 @@ mod tests {
         })
         .unwrap();
         let who = ids(&["ip:1.1.1.1", "super:", "digest:u:h", "sasl:bob"]);
-        let ok: &[(&[(i32, &str)], &[(i32, &str)])] = &[
+        let ok: &[(Short<'_>, Short<'_>)] = &[
             (&[(31, "world:anyone")], &[(31, "world:anyone")]),
             (
                 &[(1, "world:anyone"), (1, "world:anyone"), (2, "world:anyone")],

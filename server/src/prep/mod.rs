@@ -16,6 +16,7 @@
 //! `ZooKeeperServer.checkQuota`.
 
 mod create_mode;
+mod eager;
 mod kind;
 mod outstanding;
 mod path;
@@ -41,6 +42,7 @@ use crate::session;
 use crate::tree::{AclList, DataTree};
 
 pub use create_mode::CreateMode;
+pub use eager::check_eagerly;
 pub use kind::{OpKind, is_throttlable};
 pub use request::{Create, Reconfig, WriteRequest};
 

@@ -258,8 +258,9 @@ impl DataTree {
         let zxid = header.zxid;
         let (parent_path, name) = split(create.path).ok_or(ErrorCode::NoNode)?;
         let parent = self.lookup_exact(parent_path).ok_or(ErrorCode::NoNode)?;
+        let hash = self.index.hash(create.path.as_bytes());
         let acl = self.acls.intern(create.acl);
-        if let Some(existing) = self.lookup(create.path) {
+        if let Some(existing) = self.lookup_hash(hash, create.path) {
             // Repairs a list that the fuzzy snapshot's map does not have (ZOOKEEPER-3306).
             self.preserve(existing);
             let old = std::mem::replace(&mut self.nodes.get_mut(existing).acl, acl);
@@ -324,7 +325,8 @@ impl DataTree {
     ) -> Result<(), ErrorCode> {
         let (parent_path, name) = split(path).ok_or(ErrorCode::NoNode)?;
         let parent = self.lookup_exact(parent_path).ok_or(ErrorCode::NoNode)?;
-        let found = self.lookup(path);
+        let hash = self.index.hash(path.as_bytes());
+        let found = self.lookup_hash(hash, path);
         // Even if the znode is gone already (ZOOKEEPER-3125).
         if zxid.0 > self.nodes.persisted(parent).pzxid {
             self.preserve(parent);
@@ -333,7 +335,7 @@ impl DataTree {
         }
         let id = found.ok_or(ErrorCode::NoNode)?;
         self.delete_descendants(id, path, zxid, changes);
-        let data_len = self.remove_node(id, parent, path);
+        let data_len = self.remove_node(id, parent, path, hash);
         self.quota_deleted(path, parent_path, name, data_len as i64);
         let acl = self.nodes.get(id).acl;
         changes(Change {
@@ -365,12 +367,11 @@ impl DataTree {
 
     /// Takes a znode out of every index but leaves its slot and ACL for the caller to read and
     /// free. Returns the length of its data.
-    fn remove_node(&mut self, id: NodeId, parent: NodeId, path: &str) -> usize {
+    fn remove_node(&mut self, id: NodeId, parent: NodeId, path: &str, hash: u64) -> usize {
         self.preserve(parent);
         self.preserve(id);
         self.note_removed(parent, id);
         self.nodes.unlink(id);
-        let hash = self.index.hash(path.as_bytes());
         self.index.remove(hash, id);
         self.owners.remove(id, self.owner(id));
         let slot = self.nodes.get(id);

@@ -26,9 +26,14 @@
 //! | list of the parent | 4–8 | doubling list of ids |
 //!
 //! That is about 222 with the 127 bytes of name and value, so 95 over them; glibc makes 160 of the
-//! 144. pzxid, cversion, aversion, owner and children are in a `Rare` record of 48 bytes that only
-//! parents, owned znodes and those with a changed ACL have: of all others they follow from the
-//! rest. Measure with `cargo run --release --example tree_bench`.
+//! 144. Resident, measured with 1 M znodes: 241 bytes per znode, name and value included. pzxid,
+//! cversion, aversion, owner and children are in a `Rare` record of 48 bytes that only parents,
+//! owned znodes and those with a changed ACL have: of all others they follow from the rest.
+//!
+//! **Time.** A random find is four cache misses: tags and entry of the sub-table, slot, blob. Cuts
+//! cost a walk under short guards and, while one is open, a saved record per first change.
+//!
+//! Measure both with `cargo run --release --example tree_bench`.
 
 pub mod cell;
 pub mod cut;
@@ -297,8 +302,12 @@ impl DataTree {
         if path.is_empty() {
             return Some(ROOT);
         }
-        let path = path.as_bytes();
-        self.index.find(self.index.hash(path), path, &self.nodes)
+        self.lookup_hash(self.index.hash(path.as_bytes()), path)
+    }
+
+    /// The same for a path other than the root's, with its hash at hand.
+    fn lookup_hash(&self, hash: u64, path: &str) -> Option<NodeId> {
+        self.index.find(hash, path.as_bytes(), &self.nodes)
     }
 
     fn owner(&self, id: NodeId) -> Owner {

@@ -197,7 +197,7 @@ fn auth_entries_are_replaced_in_the_transaction() {
 fn sequence_numbers_count_creates_and_never_go_back() {
     let mut w = World::new();
     w.ok(node("/p")).ok(node("/p/plain"));
-    let mut seq = |w: &mut World| match w.txn(flagged("/p/s", 2)) {
+    let seq = |w: &mut World| match w.txn(flagged("/p/s", 2)) {
         Txn::Create(txn) => txn.path.unwrap(),
         other => panic!("{other:?}"),
     };

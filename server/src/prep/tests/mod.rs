@@ -4,6 +4,7 @@ mod close_and_sessions;
 mod create;
 mod decode;
 mod digest_and_lag;
+mod eager;
 mod existing;
 mod multi;
 

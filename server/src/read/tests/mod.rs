@@ -4,8 +4,6 @@ mod ops;
 mod replies;
 mod watches;
 
-use std::sync::Arc;
-
 use jute::codec::UStr;
 use jute::data::{Acl, PERM_ALL, Stat};
 use jute::proto::{ReplyHeader, op};

@@ -43,7 +43,10 @@ fn golden_frames() {
     use crate::tree::{MultiOpResult, OpResult};
     let created = OpResult::Created { path: "/tv".to_owned(), stat: Stat::default() };
     assert_eq!(
-        written(|out| drop(reply::write(op::CREATE, 2, &applied(0x116, created), out))),
+        written(|out| {
+            let after = reply::write(op::CREATE, 2, &applied(0x116, created), out);
+            assert_eq!(after, After::Keep);
+        }),
         "000000170000000200000000000001160000000000000003".to_owned() + "2f7476"
     );
     let failed = OpResult::Multi(

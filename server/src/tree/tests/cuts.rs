@@ -256,3 +256,45 @@ fn a_batch_ends_at_its_limits() {
     assert_eq!(cut.next_batch_of(&tree, &mut out), Ok(true));
     assert!(out.len() < 2 << 20, "{}", out.len());
 }
+
+/// The real thing: one thread writes, another one walks.
+#[test]
+fn a_cut_is_exact_while_another_thread_writes() {
+    let mut tree = new_tree();
+    let path = |n: usize| format!("/d{}/n{n}", n % 7);
+    let mut zxid = 0;
+    let mut next = |kind: i32, txn: Txn| {
+        zxid += 1;
+        proposal(zxid, kind, txn)
+    };
+    for n in 0..7 {
+        tree.apply(&next(op::CREATE, create(&format!("/d{n}"), "", -1)), &mut |_| {});
+    }
+    for n in 0..3000 {
+        tree.apply(&next(op::CREATE, create(&path(n), "old", -1)), &mut |_| {});
+    }
+    let expected = dump(&tree);
+    let (mut writer, reader) = cell(tree);
+    let limits = CutLimits { batch_records: 16, ..Default::default() };
+    let mut cut = writer.write().open_cut(limits).unwrap();
+    std::thread::scope(|scope| {
+        let walker = scope.spawn(move || {
+            let mut records = Vec::new();
+            while cut.next_batch(&reader, &mut records).unwrap() {}
+            (lines_of(&cut, &records), cut.node_count())
+        });
+        for n in 0..3000 {
+            let txn = match n % 3 {
+                0 => next(op::DELETE, delete(&path(n))),
+                1 => next(op::SET_DATA, set_data(&path(n), "new", 1)),
+                _ => next(op::CREATE, create(&format!("{}/below", path(n)), "new", -1)),
+            };
+            let applied = writer.write().apply(&txn, &mut |_| {});
+            assert_eq!(applied.err, 0);
+        }
+        let (lines, count) = walker.join().unwrap();
+        assert_eq!((lines.len(), count), (expected.len(), expected.len()));
+        assert!(lines == expected, "the cut is not the tree when it was opened");
+    });
+    writer.read().check().unwrap();
+}
