@@ -82,6 +82,8 @@ pub struct ConnectionView {
     pub sent: u64,
     /// Came in over the secure port.
     pub secure: bool,
+    /// Accepted, ms since 1970.
+    pub established_ms: i64,
     /// What is known only once there is a session.
     pub session: Option<ConnectionSessionView>,
 }
@@ -191,6 +193,10 @@ pub struct PeerView {
     pub observer: bool,
     /// Text of `/zookeeper/config`: member lines and `version=<hex>`, no newline at the end.
     pub membership: String,
+    /// The leader's id, if there is one.
+    pub leader_id: Option<i64>,
+    /// The leader's address, if there is one.
+    pub leader_ip: Option<String>,
     /// Observers in sync, on a leader and on an observer master.
     pub synced_observers: Option<u64>,
     /// On a leader.
@@ -237,6 +243,10 @@ pub trait ServerView: Send + Sync {
     /// Gauges that come from elsewhere.
     fn gauges(&self) -> ExtraGauges {
         ExtraGauges::default()
+    }
+    /// The newest snapshot: its zxid and its time in seconds since 1970.
+    fn last_snapshot(&self) -> Option<(Zxid, i64)> {
+        None
     }
     /// The ensemble, `None` on a standalone server.
     fn peer(&self) -> Option<PeerView> {

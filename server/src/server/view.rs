@@ -1,20 +1,22 @@
 //! The sight of a running server, for the four-letter words and the HTTP commands.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::base::SessionId;
+use crate::base::{SessionId, Zxid};
+use crate::metrics::GaugeSet;
 use crate::net::clock;
 use crate::net::view::{
-    ConnectionSessionView, ConnectionView, Mode, ServerView, SessionsView, StatsView, TreeView,
-    WatchesView,
+    ConnectionSessionView, ConnectionView, ExtraGauges, Mode, ServerView, SessionsView, StatsView,
+    TreeView, WatchesView,
 };
 use crate::outbox::{Admission, Counters, Registry, Role};
 use crate::pipeline::Pipeline;
 use crate::storage::DataDirs;
+use crate::tree::DataTree;
 use crate::tree::cell::TreeReader;
 use crate::watch::WatchTable;
 use crate::zab::PeerState;
@@ -94,7 +96,8 @@ impl ServerView for View {
         let tree = self.tree.read();
         TreeView {
             last_zxid: tree.last_zxid(),
-            node_count: tree.node_count() as u64,
+            // Java's table holds the root under two names.
+            node_count: tree.node_count() as u64 + 1,
             ephemerals_count: tree.ephemeral_count() as u64,
             data_size: tree.approximate_data_size(),
             watch_count: self.watches.watch_count() as u64,
@@ -118,6 +121,7 @@ impl ServerView for View {
                 received: stats.received,
                 sent: stats.sent,
                 secure: outbox.secure,
+                established_ms: outbox.accepted.0,
                 session: state.attached.map(|attached| ConnectionSessionView {
                     id: attached.session,
                     timeout_ms: attached.timeout_ms,
@@ -178,6 +182,20 @@ impl ServerView for View {
         (self.addresses.clone(), Vec::new())
     }
 
+    fn gauges(&self) -> ExtraGauges {
+        let tree = self.tree.read();
+        ExtraGauges {
+            global_sessions: tree.sessions().len() as u64,
+            quotas: quota_gauges(&tree),
+            ..ExtraGauges::default()
+        }
+    }
+
+    fn last_snapshot(&self) -> Option<(Zxid, i64)> {
+        let newest = self.dirs.snapshots().ok()?.into_iter().next_back()?;
+        Some((newest.zxid, newest.modified_ms / 1000))
+    }
+
     fn proposal_sizes(&self) -> Option<(i64, i64, i64)> {
         None
     }
@@ -193,11 +211,42 @@ impl ServerView for View {
     }
 }
 
+/// Limits and usage, added up per top-level znode (`QuotaMetricsUtils`). The hard limit counts if
+/// there is one.
+fn quota_gauges(tree: &DataTree) -> Vec<GaugeSet> {
+    let mut sums: BTreeMap<String, [i64; 4]> = BTreeMap::new();
+    for quota in tree.quota_prefixes().filter_map(|prefix| tree.quota_of(prefix)) {
+        let Some(top) = quota.prefix.split('/').nth(1).filter(|top| !top.is_empty()) else {
+            continue;
+        };
+        let limit = |hard: i64, soft| if hard > -1 { hard } else { soft };
+        let values = [
+            limit(quota.count_hard_limit, quota.count_limit),
+            limit(quota.byte_hard_limit, quota.byte_limit),
+            quota.count,
+            quota.bytes,
+        ];
+        let sum = sums.entry(top.to_owned()).or_default();
+        sum.iter_mut().zip(values).for_each(|(sum, value)| *sum = sum.wrapping_add(value));
+    }
+    let names = [
+        "quota_count_limit_per_namespace",
+        "quota_bytes_limit_per_namespace",
+        "quota_count_usage_per_namespace",
+        "quota_bytes_usage_per_namespace",
+    ];
+    let sets = names.into_iter().enumerate().map(|(index, name)| GaugeSet {
+        name,
+        values: sums.iter().map(|(top, values)| (top.clone(), values[index])).collect(),
+    });
+    sets.collect()
+}
+
 impl View {
     /// Expiry buckets of the connections, as Java's NIO transport keeps them.
     fn connection_buckets(&self) -> Vec<(i64, Vec<(SocketAddr, SessionId)>)> {
         let now = clock::now();
-        let mut buckets = std::collections::BTreeMap::<i64, Vec<_>>::new();
+        let mut buckets = BTreeMap::<i64, Vec<_>>::new();
         for outbox in self.registry.connections().iter() {
             let state = outbox.lock();
             let (heard, session, timeout_ms) = match state.attached {

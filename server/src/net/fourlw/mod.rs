@@ -122,6 +122,21 @@ impl Words {
         Self { options, trace_mask: AtomicI64::new(DEFAULT_TRACE_MASK) }
     }
 
+    /// Settings.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The trace mask (`gtmk`).
+    pub fn trace_mask(&self) -> i64 {
+        self.trace_mask.load(Relaxed)
+    }
+
+    /// Replaces the trace mask (`stmk`).
+    pub fn set_trace_mask(&self, mask: i64) {
+        self.trace_mask.store(mask, Relaxed);
+    }
+
     /// What an operator looks at first, whatever the whitelist says: `srvr`, connections,
     /// sessions, `mntr`.
     pub fn report(&self, view: &dyn ServerView) -> String {

@@ -198,6 +198,7 @@ fn with_connections() -> Literal {
         received: 1,
         sent: 0,
         secure: false,
+        established_ms: 0,
         session: None,
     };
     let busy = ConnectionView {

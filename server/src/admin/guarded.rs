@@ -1,0 +1,125 @@
+//! `snapshot` and `restore`: the two commands that need a permission, and what stops them.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::commands::{Context, json};
+use super::http::Response;
+
+/// One call per interval, failed ones included (`RateLimiter`).
+#[derive(Debug)]
+pub(super) struct RateLimit {
+    interval: Duration,
+    last: Mutex<Option<Instant>>,
+}
+
+impl RateLimit {
+    pub(super) fn new(interval: Duration) -> Self {
+        Self { interval, last: Mutex::new(None) }
+    }
+
+    /// Whether a call may go on now.
+    pub(super) fn allow(&self) -> bool {
+        let mut last = self.last.lock();
+        if last.is_some_and(|last| last.elapsed() < self.interval) {
+            return false;
+        }
+        *last = Some(Instant::now());
+        true
+    }
+}
+
+fn refuse(command: &str, status: u16, error: &str) -> Response {
+    json(status, command, Vec::new(), Some(error))
+}
+
+/// The `Authorization` header, checked for all permissions on `/`; `Err` is the answer.
+fn authorize(context: &Context<'_>, command: &str) -> Result<(), Response> {
+    let Some(header) = context.request.header("authorization") else {
+        return Err(refuse(command, 401, "Auth info is missing for the command"));
+    };
+    let (scheme, data) = header.split_once(' ').unwrap_or((header, ""));
+    let ip = client_ip(context);
+    match context.facts.guard.may_do_all(scheme, data.as_bytes(), ip) {
+        super::Allowed::Yes => Ok(()),
+        super::Allowed::NotAuthenticated => Err(refuse(command, 401, "Not authenticated")),
+        super::Allowed::NotAuthorized => Err(refuse(command, 403, "Not authorized")),
+    }
+}
+
+/// The peer, or what the first proxy says it was.
+fn client_ip(context: &Context<'_>) -> std::net::IpAddr {
+    let direct = context.request.remote.ip();
+    if !context.facts.use_x_forwarded_for {
+        return direct;
+    }
+    let forwarded = context.request.header("x-forwarded-for");
+    let first = forwarded.and_then(|list| list.split(',').next());
+    first.and_then(|text| text.trim().parse().ok()).unwrap_or(direct)
+}
+
+pub(super) fn snapshot(context: &Context<'_>) -> Response {
+    let command = "snapshot";
+    if let Err(refusal) = authorize(context, command) {
+        return refusal;
+    }
+    let facts = context.facts;
+    let metrics = &facts.words.options().metrics;
+    if context.request.method == "POST" {
+        return Response::error(500, "this command is not to be posted");
+    }
+    if !context.view.is_some_and(|view| view.serving()) {
+        return refuse(command, 200, "This ZooKeeper instance is not currently serving requests");
+    }
+    if !facts.snapshot_enabled {
+        return refuse(command, 503, "Snapshot command is disabled");
+    }
+    if !facts.last_zxid_in_snapshots {
+        return refuse(command, 500, "serializeLastProcessedZxid is disabled");
+    }
+    if !facts.snapshot_rate.allow() {
+        metrics.snapshot_rate_limited_count.add(1);
+        return refuse(command, 429, "Too many requests");
+    }
+    let failed = |error: &str| {
+        metrics.snapshot_error_count.add(1);
+        tracing::warn!("snapshot command failed: {error}");
+        refuse(command, 500, error)
+    };
+    let (zxid, path) = match facts.guard.take_snapshot() {
+        Ok(taken) => taken,
+        Err(error) => return failed(&error),
+    };
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) if !bytes.is_empty() => bytes,
+        Ok(_) => return failed("the snapshot is empty"),
+        Err(error) => return failed(&error.to_string()),
+    };
+    let streaming = context.request.argument("streaming");
+    let mut response = match streaming {
+        Some("false") => json(200, command, Vec::new(), None),
+        _ => Response::text(200, "application/octet-stream", bytes.clone()),
+    };
+    response.headers.push(("last_zxid", format!("0x{:x}", zxid.0)));
+    response.headers.push(("snapshot_size", bytes.len().to_string()));
+    response
+}
+
+pub(super) fn restore(context: &Context<'_>) -> Response {
+    let command = "restore";
+    if let Err(refusal) = authorize(context, command) {
+        return refusal;
+    }
+    if !context.facts.restore_enabled {
+        return refuse(command, 503, "Restore command is disabled");
+    }
+    if context.request.method != "POST" {
+        return Response::error(500, "this command is to be posted");
+    }
+    refuse(
+        command,
+        500,
+        "restore is not supported yet; stop the server and put the snapshot into dataDir/version-2",
+    )
+}

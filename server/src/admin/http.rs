@@ -1,0 +1,262 @@
+//! A small HTTP/1.1 server: one thread for the sockets, a few for the work.
+//!
+//! Knows requests and responses as plain values; what they mean is the handler's business.
+//! Bounded everywhere: connections, requests in work, header size and time, idle time.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue, SERVER};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, oneshot};
+
+/// Connections at once; more wait in the kernel.
+const CONNECTIONS_MAX: usize = 256;
+/// Requests in work at once.
+const WORKERS: usize = 4;
+/// How long a stop waits for requests in work.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// A request without its body.
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    pub method: String,
+    /// Path, percent-decoded.
+    pub path: String,
+    /// Arguments in order.
+    pub query: Vec<(String, String)>,
+    pub headers: Vec<(String, String)>,
+    pub remote: SocketAddr,
+}
+
+impl Request {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The first value of an argument.
+    pub(super) fn argument(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// A response.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Response {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    pub(super) fn new(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: Vec::new() }
+    }
+
+    pub(super) fn text(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        let headers = vec![("content-type", content_type.to_owned())];
+        Self { status, headers, body: body.into() }
+    }
+
+    /// An error page.
+    pub(super) fn error(status: u16, message: &str) -> Self {
+        Self::text(status, "text/plain;charset=utf-8", format!("HTTP ERROR {status} {message}\n"))
+    }
+}
+
+pub(super) type Handler = Arc<dyn Fn(Request) -> Response + Send + Sync>;
+
+/// A running server. Dropping it stops it.
+pub(super) struct HttpServer {
+    address: SocketAddr,
+    stop: Mutex<Option<oneshot::Sender<()>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl HttpServer {
+    /// Serves `listener` with `handler`. A connection without a request for `idle` is closed.
+    pub(super) fn start(
+        name: &str,
+        listener: TcpListener,
+        idle: Duration,
+        handler: Handler,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(WORKERS)
+            .thread_name(format!("{name}-work"))
+            .build()?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = Builder::new().name(name.to_owned()).spawn(move || {
+            runtime.block_on(accept(listener, idle, handler, stopped));
+            runtime.shutdown_timeout(DRAIN);
+        })?;
+        Ok(Self { address, stop: Mutex::new(Some(stop)), thread: Mutex::new(Some(thread)) })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) fn stop(&self) {
+        drop(self.stop.lock().take());
+        if let Some(thread) = self.thread.lock().take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for HttpServer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    idle: Duration,
+    handler: Handler,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!("cannot serve HTTP: {error}"),
+    };
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let permit = permits.clone().acquire_owned();
+        let accepted = async { (permit.await, listener.accept().await) };
+        let (permit, accepted) = tokio::select! {
+            accepted = accepted => accepted,
+            _ = &mut stopped => return,
+        };
+        let (Ok(permit), Ok((stream, remote))) = (permit, accepted) else {
+            // Out of descriptors, most likely: give others a chance to close some.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let handler = handler.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| answer(request, remote, handler.clone()));
+            let mut server = hyper::server::conn::http1::Builder::new();
+            server.timer(TokioTimer::new()).header_read_timeout(idle);
+            if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+                tracing::debug!("HTTP connection of {remote}: {error}");
+            }
+            drop(permit);
+        });
+    }
+}
+
+async fn answer(
+    request: hyper::Request<Incoming>,
+    remote: SocketAddr,
+    handler: Handler,
+) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
+    let head = request.method() == hyper::Method::HEAD;
+    let request = plain(&request, remote);
+    // Work may walk the tree or the disk: not on the thread of the sockets.
+    let response = tokio::task::spawn_blocking(move || handler(request)).await;
+    let response = response.unwrap_or_else(|error| {
+        tracing::error!("HTTP request failed: {error}");
+        Response::error(500, "Server Error")
+    });
+    Ok(encode(response, head))
+}
+
+fn plain(request: &hyper::Request<Incoming>, remote: SocketAddr) -> Request {
+    let headers = request.headers().iter().map(|(name, value)| {
+        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    });
+    let pairs = request.uri().query().unwrap_or_default().split('&').filter(|p| !p.is_empty());
+    let query = pairs.map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(name, true), decode(value, true))
+    });
+    Request {
+        method: request.method().as_str().to_owned(),
+        path: decode(request.uri().path(), false),
+        query: query.collect(),
+        headers: headers.collect(),
+        remote: SocketAddr::new(remote.ip().to_canonical(), remote.port()),
+    }
+}
+
+fn encode(response: Response, head: bool) -> hyper::Response<Full<Bytes>> {
+    let length = response.body.len();
+    let body = if head { Bytes::new() } else { response.body.into() };
+    let mut encoded = hyper::Response::new(Full::new(body));
+    *encoded.status_mut() = hyper::StatusCode::from_u16(response.status).unwrap_or_default();
+    let headers = encoded.headers_mut();
+    for (name, value) in response.headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    headers.insert(SERVER, HeaderValue::from_static("Rookeeper"));
+    headers.insert(CONTENT_LENGTH, length.into());
+    headers.entry(DATE).or_insert_with(http_date);
+    encoded
+}
+
+/// `Sat, 21 Nov 2026 17:48:14 GMT`.
+fn http_date() -> HeaderValue {
+    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
+    let text = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// Percent decoding; malformed escapes stay as they are.
+fn decode(text: &str, plus_is_blank: bool) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        let escaped = (*byte == b'%').then(|| {
+            let [high, low, ..] = rest else { return None };
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            Some((digit(*high)? * 16 + digit(*low)?) as u8)
+        });
+        match escaped.flatten() {
+            Some(value) => {
+                out.push(value);
+                rest = &rest[2..];
+            }
+            None if *byte == b'+' && plus_is_blank => out.push(b' '),
+            None => out.push(*byte),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percent_decoding() {
+        for (text, decoded) in [
+            ("a%2Fb", "a/b"),
+            ("a+b", "a b"),
+            ("%", "%"),
+            ("%4", "%4"),
+            ("%zz", "%zz"),
+            ("%C3%BC", "ü"),
+        ] {
+            assert_eq!(decode(text, true), decoded);
+        }
+        assert_eq!(decode("a+b", false), "a+b");
+    }
+}
