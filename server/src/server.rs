@@ -13,6 +13,7 @@ use thiserror::Error;
 use tracing::{info, warn};
 
 use crate::acl::{self, Schemes};
+use crate::admin::Guard;
 use crate::apply::{self, Applier};
 use crate::base::{Epoch, Proposal};
 use crate::ensemble::{self, Ensemble};
@@ -30,6 +31,7 @@ use crate::tree::cell::cell;
 use crate::watch::{self, WatchTable};
 use crate::zab::{self, Membership};
 
+mod guard;
 mod view;
 
 pub use pipeline::Exit;
@@ -142,6 +144,7 @@ pub struct Server;
 /// A running server. Dropping it does not stop it.
 pub struct Handle {
     view: Arc<dyn ServerView>,
+    guard: Arc<guard::Guarded>,
     role: Arc<Role>,
     net: Arc<Mutex<Option<net::Running>>>,
     pipeline: Arc<Pipeline>,
@@ -261,6 +264,11 @@ impl Server {
             addresses: net.addresses().to_vec(),
             begun,
         });
+        let guard = Arc::new(guard::Guarded {
+            tree: reader.clone(),
+            schemes: schemes.clone(),
+            pipeline: pipeline.clone(),
+        });
         if alone {
             role.open(false, false);
         }
@@ -278,7 +286,7 @@ impl Server {
         })?;
         info!(ms = begun.elapsed().as_millis(), "server started");
         *running.lock() = Some(net);
-        Ok(Handle { view, role, net: running, pipeline, ensemble, outcome, _dirs: dirs })
+        Ok(Handle { view, guard, role, net: running, pipeline, ensemble, outcome, _dirs: dirs })
     }
 }
 
@@ -379,6 +387,11 @@ impl Handle {
     /// The sight operators have.
     pub fn view(&self) -> Arc<dyn ServerView> {
         self.view.clone()
+    }
+
+    /// What the guarded commands of the AdminServer need.
+    pub fn guard(&self) -> Arc<dyn Guard> {
+        self.guard.clone()
     }
 
     /// Stops accepting, drains the log, syncs, closes. Blocks until done; calling it again is

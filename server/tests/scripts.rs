@@ -54,7 +54,8 @@ impl Site {
 
     fn configure(&self, text: &str) {
         let data = self.path("data");
-        let text = format!("dataDir={}\npreAllocSize=64\n{text}", data.display());
+        let text =
+            format!("dataDir={}\npreAllocSize=64\nadmin.serverPort=0\n{text}", data.display());
         fs::write(self.path("conf/zoo.cfg"), text).unwrap();
     }
 
@@ -183,7 +184,7 @@ fn a_server_that_cannot_start_says_so() {
     let start = site.server(&["start"]);
     assert_eq!((stdout(&start), code(&start)), ("Starting zookeeper ... FAILED TO START\n", 1));
     let log = site.daemon_output();
-    let line = "zoo.cfg:3: tickTime=0: tickTime is not set (allowed: 1 and above, milliseconds)";
+    let line = "zoo.cfg:4: tickTime=0: tickTime is not set (allowed: 1 and above, milliseconds)";
     assert!(log.contains(line), "{log}");
     assert!(log.lines().any(|l| l == "Invalid config, exiting abnormally"), "{log}");
     assert!(log.contains("Exiting JVM with code 2"), "{log}");
@@ -257,7 +258,11 @@ fn positional_form_and_usage() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_rookeeper"))
         .args(["server", &port, data.to_str().unwrap(), "2500", "10"])
         .env("NOTIFY_SOCKET", site.path("notify"))
-        .env("JVMFLAGS", "-Dzookeeper.4lw.commands.whitelist=* -Dzookeeper.preAllocSize=64")
+        .env(
+            "JVMFLAGS",
+            "-Dzookeeper.4lw.commands.whitelist=* -Dzookeeper.preAllocSize=64 \
+            -Dzookeeper.admin.enableServer=false",
+        )
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -292,6 +297,12 @@ fn exit_codes_of_a_start() {
     let port = taken.local_addr().unwrap().port();
     site.configure(&format!("clientPort={port}\nclientPortAddress=127.0.0.1\n"));
     assert_eq!(server().0, 1);
+    // The port of the AdminServer is.
+    site.configure(&format!("admin.serverPort={port}\nadmin.serverAddress=127.0.0.1\n"));
+    let (code, stderr, _) = server();
+    let said = "Unable to start AdminServer, exiting abnormally\n";
+    assert_eq!((code, stderr.as_str()), (4, said));
+    site.configure(&format!("clientPort={port}\nclientPortAddress=127.0.0.1\n"));
     // The data directory is a file.
     fs::remove_dir_all(site.path("data")).unwrap();
     fs::write(site.path("data"), "").unwrap();

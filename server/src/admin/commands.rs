@@ -1,8 +1,8 @@
 //! The commands: names, aliases, who may run them, what they answer (`Commands`).
 
-use super::Facts;
 use super::http::{Request, Response};
 use super::json::{Json, object};
+use super::{Facts, Guard};
 use crate::net::fourlw::{gauges, java_address, operation};
 use crate::net::view::{ConnectionView, Mode, ServerView};
 
@@ -14,6 +14,7 @@ type Members = Vec<(String, Json)>;
 pub(super) struct Context<'a> {
     pub facts: &'a Facts,
     pub view: Option<&'a dyn ServerView>,
+    pub guard: &'a dyn Guard,
     pub request: &'a Request,
 }
 
@@ -318,8 +319,15 @@ fn monitor(context: &Context<'_>) -> Members {
             all.push(("observer_master_id".to_owned(), id.into()));
         }
     }
-    let samples = options.metrics.samples(&gauges(view));
-    all.extend(samples.into_iter().map(|sample| (sample.name, sample.value.into())));
+    if options.metrics.is_prometheus() {
+        let shown = options.metrics.shown(&gauges(view)).into_iter();
+        all.extend(
+            shown.map(|(name, value)| (name, Json::Double(value.parse().unwrap_or(f64::NAN)))),
+        );
+    } else {
+        let samples = options.metrics.samples(&gauges(view)).into_iter();
+        all.extend(samples.map(|sample| (sample.name, sample.value.into())));
+    }
     all
 }
 

@@ -41,7 +41,7 @@ fn authorize(context: &Context<'_>, command: &str) -> Result<(), Response> {
     };
     let (scheme, data) = header.split_once(' ').unwrap_or((header, ""));
     let ip = client_ip(context);
-    match context.facts.guard.may_do_all(scheme, data.as_bytes(), ip) {
+    match context.guard.may_do_all(scheme, data.as_bytes(), ip) {
         super::Allowed::Yes => Ok(()),
         super::Allowed::NotAuthenticated => Err(refuse(command, 401, "Not authenticated")),
         super::Allowed::NotAuthorized => Err(refuse(command, 403, "Not authorized")),
@@ -87,7 +87,7 @@ pub(super) fn snapshot(context: &Context<'_>) -> Response {
         tracing::warn!("snapshot command failed: {error}");
         refuse(command, 500, error)
     };
-    let (zxid, path) = match facts.guard.take_snapshot() {
+    let (zxid, path) = match context.guard.take_snapshot() {
         Ok(taken) => taken,
         Err(error) => return failed(&error),
     };

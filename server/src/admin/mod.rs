@@ -90,7 +90,6 @@ pub struct Options {
 /// What commands know besides the view.
 struct Facts {
     words: Arc<Words>,
-    guard: Arc<dyn Guard>,
     snapshot_enabled: bool,
     restore_enabled: bool,
     last_zxid_in_snapshots: bool,
@@ -102,20 +101,22 @@ struct Facts {
 
 type SharedView = Arc<RwLock<Option<Arc<dyn ServerView>>>>;
 
+/// The server commands speak of and to, once there is one.
+type SharedServer = Arc<RwLock<Option<(Arc<dyn ServerView>, Arc<dyn Guard>)>>>;
+
 /// A running AdminServer.
 pub struct AdminServer {
     server: HttpServer,
-    view: SharedView,
+    shared: SharedServer,
 }
 
 impl AdminServer {
-    /// Binds and serves; commands that need a serving server say so until [`Self::set_view`].
-    pub fn start(options: Options, words: Arc<Words>, guard: Arc<dyn Guard>) -> io::Result<Self> {
+    /// Binds and serves; commands that need a serving server say so until [`Self::set_server`].
+    pub fn start(options: Options, words: Arc<Words>) -> io::Result<Self> {
         let listener = TcpListener::bind(options.address)?;
-        let view = SharedView::default();
+        let shared = SharedServer::default();
         let facts = Facts {
             words,
-            guard,
             snapshot_enabled: options.snapshot_enabled,
             restore_enabled: options.restore_enabled,
             last_zxid_in_snapshots: options.last_zxid_in_snapshots,
@@ -124,19 +125,28 @@ impl AdminServer {
             initial_configuration: options.initial_configuration,
             system_properties: options.system_properties,
         };
-        let (shared, url) = (view.clone(), options.command_url);
+        let (seen, url) = (shared.clone(), options.command_url);
         let handler = Arc::new(move |request: Request| {
-            let view = shared.read().clone();
-            respond(&url, &Context { facts: &facts, view: view.as_deref(), request: &request })
+            let server = seen.read().clone();
+            let (view, guard) = server.unzip();
+            respond(
+                &url,
+                &Context {
+                    facts: &facts,
+                    view: view.as_deref(),
+                    guard: guard.as_deref().unwrap_or(&Closed),
+                    request: &request,
+                },
+            )
         });
         let server = HttpServer::start("admin", listener, options.idle_timeout, handler)?;
         tracing::info!("Started AdminServer on address {}", server.address());
-        Ok(Self { server, view })
+        Ok(Self { server, shared })
     }
 
-    /// The server commands speak of from now on.
-    pub fn set_view(&self, view: Arc<dyn ServerView>) {
-        *self.view.write() = Some(view);
+    /// The server commands speak of and to from now on.
+    pub fn set_server(&self, view: Arc<dyn ServerView>, guard: Arc<dyn Guard>) {
+        *self.shared.write() = Some((view, guard));
     }
 
     /// Where it listens.

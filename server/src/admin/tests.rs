@@ -97,8 +97,8 @@ fn admin(serving: bool, guard: Arc<dyn Guard>) -> AdminServer {
         initial_configuration: Some("a=1\n".into()),
         system_properties: vec![("zookeeper.x".into(), "1".into())],
     };
-    let server = AdminServer::start(options, words(false), guard).unwrap();
-    server.set_view(Arc::new(Literal(serving)));
+    let server = AdminServer::start(options, words(false)).unwrap();
+    server.set_server(Arc::new(Literal(serving)), guard);
     server
 }
 

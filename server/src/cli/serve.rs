@@ -12,6 +12,7 @@ use super::logging::{self, MyId};
 use super::notify::notify;
 use super::signals::{Asked, Signals};
 use super::{environment, exit};
+use crate::admin::{AdminServer, MetricsServer};
 use crate::base::version;
 use crate::config::{Config, ConfigError, JvmFlags, Kind, Level, MetricsBackend};
 use crate::metrics::Metrics;
@@ -77,6 +78,7 @@ impl From<ConfigError> for End {
         match error.kind {
             Kind::Config => End::new("Invalid config", error, code),
             Kind::Unexpected => End::new("Unexpected exception", error, code),
+            Kind::AdminServer => End::new("Unable to start AdminServer", error, code),
             Kind::Arguments => {
                 End { stderr: USAGE.to_owned(), ..End::new("Invalid arguments", error, code) }
             }
@@ -122,9 +124,36 @@ fn start(flags: &JvmFlags, arguments: &[String], my_id: &MyId) -> Result<i32, En
         Arc::new(Metrics::new(config.metrics_provider.backend == MetricsBackend::Prometheus));
     let words = words(&config, &metrics);
     tracing::info!("Starting server");
+    let admin = start_admin(&config, &words)?;
+    let endpoint = start_endpoint(&config, &metrics)?;
     let handle = Arc::new(Server::start(options(&config, &metrics, words.clone()))?);
+    if let Some(admin) = &admin {
+        admin.set_server(handle.view(), handle.guard());
+    }
+    if let Some(endpoint) = &endpoint {
+        endpoint.set_view(handle.view());
+    }
     notify("READY=1");
     Ok(wait(&handle, &signals, &words))
+}
+
+fn start_admin(config: &Config, words: &Arc<Words>) -> Result<Option<AdminServer>, End> {
+    let Some(options) = config.admin_options()? else { return Ok(None) };
+    let address = options.address;
+    AdminServer::start(options, words.clone()).map(Some).map_err(|error| {
+        let why =
+            format!("cannot listen on {address} (admin.serverAddress, admin.serverPort): {error}");
+        End::new("Unable to start AdminServer", why, exit::ADMIN_SERVER)
+    })
+}
+
+fn start_endpoint(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<MetricsServer>, End> {
+    let Some(address) = config.metrics_address()? else { return Ok(None) };
+    let process = config.metrics_provider.export_process_info;
+    MetricsServer::start(address, metrics.clone(), process).map(Some).map_err(|error| {
+        let why = format!("cannot listen on {address} (metricsProvider.httpPort): {error}");
+        End::new("Unexpected exception", why, exit::UNEXPECTED)
+    })
 }
 
 fn words(config: &Config, metrics: &Arc<Metrics>) -> Arc<Words> {

@@ -34,6 +34,8 @@ pub enum Kind {
     Config,
     /// `IllegalArgumentException` outside of a file: exit code 2 and the usage line.
     Arguments,
+    /// `AdminServerException`: exit code 4.
+    AdminServer,
     /// Anything else at start: exit code 1.
     Unexpected,
 }
@@ -77,6 +79,7 @@ impl ConfigError {
     pub fn exit_code(&self) -> i32 {
         match self.kind {
             Kind::Config | Kind::Arguments => 2,
+            Kind::AdminServer => 4,
             Kind::Unexpected => 1,
         }
     }

@@ -157,7 +157,7 @@ impl Keys {
 }
 
 /// `InetAddress.getByName`: IPv4 first.
-fn resolve(host: &str, port: u16) -> Result<SocketAddr, ConfigError> {
+pub(super) fn resolve(host: &str, port: u16) -> Result<SocketAddr, ConfigError> {
     let unknown = || ConfigError::config(format!("{host}: Name or service not known"));
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     if bare.is_empty() {

@@ -1,18 +1,21 @@
 //! From the configuration to each module's own `Options`: units become final, "0 and below means
 //! none" becomes `None`, numbers become unsigned.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AuthProvider, Compression, Config, Whitelist};
+use super::load::resolve;
+use super::members::port_in_range;
+use super::{AuthProvider, Compression, Config, ConfigError, Kind, MetricsBackend, Whitelist};
 use crate::acl::{
     DigestAlgorithm, DigestProvider, EnsembleProvider, Provider, SaslProvider, X509Provider,
 };
 use crate::base::Sid;
 use crate::net::fourlw::ConfOptions;
 use crate::tree::TreeOptions;
-use crate::{acl, ensemble, net, pipeline, prep, replica, storage, watch, zab};
+use crate::{acl, admin, ensemble, net, pipeline, prep, replica, storage, watch, zab};
 
 /// Bytes that may wait for one learner before its link is cut; it syncs again.
 const LEARNER_QUEUE_BYTES_MAX: usize = 512 * 1024 * 1024;
@@ -244,6 +247,49 @@ impl Config {
             providers: providers.collect(),
             enforced: auth.required_schemes.clone(),
         }
+    }
+
+    /// For [`crate::admin`]; `None` if it is switched off.
+    ///
+    /// # Errors
+    /// If its address cannot be resolved.
+    pub fn admin_options(&self) -> Result<Option<admin::Options>, ConfigError> {
+        let settings = &self.admin;
+        if !settings.enabled {
+            return Ok(None);
+        }
+        let unusable = |error: ConfigError| ConfigError {
+            kind: Kind::AdminServer,
+            ..error.allowed("an address of this host and a free port, or admin.enableServer=false")
+        };
+        let port = port_in_range(settings.port).map_err(unusable)?;
+        Ok(Some(admin::Options {
+            address: resolve(&settings.address, port).map_err(unusable)?,
+            idle_timeout: Duration::from_millis(count(settings.idle_timeout_ms).max(1)),
+            command_url: settings.command_url.trim_end_matches('/').to_owned(),
+            rate_limit: Duration::from_millis(count(settings.rate_limit_ms)),
+            snapshot_enabled: settings.snapshot_enabled,
+            restore_enabled: settings.restore_enabled,
+            last_zxid_in_snapshots: self.storage.serialize_last_processed_zxid,
+            use_x_forwarded_for: self.auth.use_x_forwarded_for,
+            initial_configuration: self.initial_text.clone(),
+            system_properties: self.properties.shown(),
+        }))
+    }
+
+    /// Where Prometheus asks; `None` with another backend.
+    ///
+    /// # Errors
+    /// If the address cannot be resolved.
+    pub fn metrics_address(&self) -> Result<Option<SocketAddr>, ConfigError> {
+        let provider = &self.metrics_provider;
+        if provider.backend != MetricsBackend::Prometheus {
+            return Ok(None);
+        }
+        resolve(&provider.http_host, provider.http_port).map(Some).map_err(|error| ConfigError {
+            kind: Kind::Unexpected,
+            ..error.allowed("an address of this host in metricsProvider.httpHost")
+        })
     }
 
     /// Names of the enabled four-letter words, `None` for all.

@@ -124,6 +124,21 @@ impl Metrics {
         out
     }
 
+    /// Every value as `mntr` shows it with the active provider: name without `zk_`, and value.
+    ///
+    /// With Prometheus these are its samples, labels in the name and doubles throughout
+    /// (`PrometheusMetricsProvider.dump`).
+    pub fn shown(&self, gauges: &Gauges) -> Vec<(String, String)> {
+        if !self.is_prometheus() {
+            let samples = self.samples(gauges).into_iter();
+            return samples.map(|sample| (sample.name, sample.value.to_string())).collect();
+        }
+        let text = self.prometheus(gauges, &[]);
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let pairs = lines.filter_map(|line| line.rsplit_once(' '));
+        pairs.map(|(name, value)| (name.replace(",}", "}"), value.to_owned())).collect()
+    }
+
     /// The text of `/metrics`, format 0.0.4, as Java's provider writes it: HELP equals the name,
     /// counters keep their names without `_total`, doubles everywhere, a comma after each label.
     ///
@@ -347,6 +362,10 @@ mod tests {
             "write_per_namespace_sum{key=\"a\\\"b\",} 7.0\n",
         ] {
             assert!(text.contains(part), "{part}\n---\n{text}");
+        }
+        let shown = metrics.shown(&gauges);
+        for (name, value) in [("uptime", "2.9360128E7"), ("readlatency{quantile=\"0.9\"}", "9.0")] {
+            assert!(shown.contains(&(name.to_owned(), value.to_owned())), "{name}");
         }
         let some = metrics.prometheus(&gauges, &["readlatency_sum".into(), "uptime".into()]);
         assert_eq!(

@@ -16,13 +16,16 @@ macro_rules! metrics {
     ($($(#[$doc:meta])* $kind:ident $name:ident;)*) => {
         /// Every instrument of the server. Field names are the names operators see.
         #[derive(Debug)]
-        pub struct Metrics { $($(#[$doc])* pub $name: metrics!(@type $kind),)* }
+        pub struct Metrics {
+            prometheus: bool,
+            $($(#[$doc])* pub $name: metrics!(@type $kind),)*
+        }
 
         impl Metrics {
             /// All at zero. With `prometheus`, summaries also keep the ten-minute window their
             /// quantiles are computed from (a few KiB per summary in use).
             pub fn new(prometheus: bool) -> Self {
-                Self { $($name: metrics!(@new $kind, prometheus),)* }
+                Self { prometheus, $($name: metrics!(@new $kind, prometheus),)* }
             }
 
             /// Every instrument with its name, in the order of the list.
@@ -299,6 +302,11 @@ metrics! {
 }
 
 impl Metrics {
+    /// Whether the Prometheus provider is active.
+    pub fn is_prometheus(&self) -> bool {
+        self.prometheus
+    }
+
     /// Sets every counter and summary to zero, as `srst` does. Prometheus windows stay.
     pub fn reset(&self) {
         for (_, instrument) in self.all() {

@@ -24,6 +24,7 @@ mod replica_loop;
 mod snapshots;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
@@ -172,6 +173,14 @@ impl Pipeline {
             // The asker may have given up.
             let _ = send.send(look(replica, now));
         })));
+        receive
+    }
+
+    /// Writes a snapshot now, beside the periodic ones. The receiver gets its file or the reason
+    /// why there is none.
+    pub fn snapshot(&self) -> Receiver<Result<PathBuf, String>> {
+        let (send, receive) = bounded(1);
+        self.core.post(Control::SnapshotFor(send));
         receive
     }
 

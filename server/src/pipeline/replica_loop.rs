@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::host::{Host, NewTree};
 use super::log_loop::{LogBox, Order};
 use super::mailbox::Mailbox;
-use super::snapshots::Snapshots;
+use super::snapshots::{Asked, Snapshots};
 use crate::apply::Applier;
 use crate::base::{Mono, Now, Proposal, SessionId};
 use crate::net::clock;
@@ -33,6 +33,8 @@ pub(super) enum Control {
     Heard(SessionId, Mono, i32),
     /// The log was rolled because a snapshot is due.
     SnapshotDue,
+    /// An operator wants a snapshot.
+    SnapshotFor(Asked),
     /// The snapshot thread ended.
     SnapshotDone,
     /// Somebody wants to see.
@@ -132,13 +134,14 @@ impl ReplicaLoop {
                 self.snapshots.durable(durable);
                 self.feed(now, Event::Durable(durable.zxid()));
                 if self.snapshots.is_wanted() {
-                    self.snapshots.take(&mut self.applier);
+                    self.snapshots.take(&mut self.applier, None);
                 }
             }
             Control::Heard(session, at, timeout_ms) => {
                 self.feed(now, Event::Heard(vec![(session, at, timeout_ms)]));
             }
-            Control::SnapshotDue => self.snapshots.take(&mut self.applier),
+            Control::SnapshotDue => self.snapshots.take(&mut self.applier, None),
+            Control::SnapshotFor(asked) => self.snapshots.take(&mut self.applier, Some(asked)),
             Control::SnapshotDone => self.snapshots.done(&mut self.applier),
             Control::Inspect(look) => look(&self.replica, now),
             Control::Zab(event) => self.feed(now, Event::Zab(*event)),

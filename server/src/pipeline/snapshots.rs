@@ -1,5 +1,6 @@
 //! Snapshots in the background, one at a time, and the purge of old files.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -14,6 +15,9 @@ use crate::metrics::Metrics;
 use crate::storage::purge::purge;
 use crate::storage::{CutSource, DataDirs, Durable, SnapshotOptions, StorageError, write_snapshot};
 use crate::tree::cut::CutLimits;
+
+/// Where an operator waits for a snapshot: the file, or why there is none.
+pub(super) type Asked = Sender<Result<PathBuf, String>>;
 
 /// Takes snapshots on order of the replica thread.
 pub(super) struct Snapshots {
@@ -63,21 +67,31 @@ impl Snapshots {
         self.wanted
     }
 
-    /// Starts a snapshot of the tree as it is, unless one is being written.
-    pub fn take(&mut self, applier: &mut Applier) {
+    /// Starts a snapshot of the tree as it is, unless one is being written. The failure of one
+    /// that was asked for is the asker's, not the server's.
+    pub fn take(&mut self, applier: &mut Applier, asked: Option<Asked>) {
+        let refuse = |reason: &str| {
+            if let Some(asked) = &asked {
+                // The asker may have given up.
+                let _ = asked.send(Err(reason.to_owned()));
+            }
+        };
         if self.running.is_some() {
             warn!("too busy to take a snapshot, skipping");
-            return;
+            return refuse("a snapshot is being written already");
         }
         // A follower may apply what its own log does not have yet (`LOG-COVERS-SNAPSHOT`).
         if applier.read().last_zxid() > self.durable.zxid() {
             self.wanted = true;
-            return;
+            return refuse("the log is behind the tree; try again");
         }
         self.wanted = false;
         let cut = match applier.open_cut(CutLimits::default()) {
             Ok(cut) => cut,
-            Err(error) => return warn!(%error, "cannot take a snapshot now"),
+            Err(error) => {
+                warn!(%error, "cannot take a snapshot now");
+                return refuse(&error.to_string());
+            }
         };
         let log = self.durable;
         let mut source = CutSource { cut, reader: applier.reader() };
@@ -89,13 +103,19 @@ impl Snapshots {
             let written =
                 write_snapshot(&dirs, &options, &mut source).and_then(|file| file.publish(log));
             drop(source);
-            let result = written.map(|path| {
+            let result = written.inspect(|path| {
                 let ms = begun.elapsed().as_millis() as i64;
                 metrics.snapshottime.add(ms);
                 info!(path = %path.display(), ms, "snapshot written");
             });
             core.post(Control::SnapshotDone);
-            result
+            match asked {
+                None => result.map(drop),
+                Some(asked) => {
+                    let _ = asked.send(result.map_err(|failure| failure.to_string()));
+                    Ok(())
+                }
+            }
         });
         match spawned {
             Ok(thread) => self.running = Some(thread),

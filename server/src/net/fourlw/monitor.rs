@@ -83,8 +83,8 @@ pub(super) fn monitor(version: &str, view: &dyn ServerView, metrics: &Metrics) -
             line("observer_master_id", &id.to_string());
         }
     }
-    for sample in metrics.samples(&gauges(view)) {
-        line(&sample.name, &sample.value.to_string());
+    for (name, value) in metrics.shown(&gauges(view)) {
+        line(&name, &value);
     }
     out
 }
