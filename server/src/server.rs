@@ -32,6 +32,7 @@ use crate::watch::{self, WatchTable};
 use crate::zab::{self, Membership};
 
 mod guard;
+mod settings;
 mod view;
 
 pub use pipeline::Exit;

@@ -18,7 +18,6 @@ use crate::config::{Config, ConfigError, JvmFlags, Kind, Level, MetricsBackend};
 use crate::metrics::Metrics;
 use crate::net::fourlw::{self, Words};
 use crate::server::{Handle, Options, Server, StartError};
-use crate::storage::RealDisk;
 
 const USAGE: &str = "Usage: ZooKeeperServerMain configfile | port datadir [ticktime] [maxcnxns]";
 
@@ -126,7 +125,7 @@ fn start(flags: &JvmFlags, arguments: &[String], my_id: &MyId) -> Result<i32, En
     tracing::info!("Starting server");
     let admin = start_admin(&config, &words)?;
     let endpoint = start_endpoint(&config, &metrics)?;
-    let handle = Arc::new(Server::start(options(&config, &metrics, words.clone()))?);
+    let handle = Arc::new(Server::start(Options::of(&config, metrics, words.clone(), random))?);
     if let Some(admin) = &admin {
         admin.set_server(handle.view(), handle.guard());
     }
@@ -166,27 +165,9 @@ fn words(config: &Config, metrics: &Arc<Metrics>) -> Arc<Words> {
     }))
 }
 
-fn options(config: &Config, metrics: &Arc<Metrics>, fourlw: Arc<Words>) -> Options {
-    // Every `RandomState` is keyed anew by the system.
-    let random = || RandomState::new().build_hasher().finish();
-    let separate = config.data_log_dir != config.data_dir;
-    Options {
-        net: config.net_options(),
-        replica: config.replica_options(),
-        pipeline: config.pipeline_options(),
-        storage: config.storage_options(random()),
-        tree: config.tree_options(random()),
-        prep: config.prep_options(random()),
-        acl: config.acl_options(),
-        watch: config.watch_options(random()),
-        data_dir: config.data_dir.clone(),
-        data_log_dir: separate.then(|| config.data_log_dir.clone()),
-        disk: Arc::new(RealDisk),
-        fourlw,
-        metrics: metrics.clone(),
-        seed: random(),
-        member: config.is_distributed().then(|| config.member_options(random())).flatten(),
-    }
+/// Every `RandomState` is keyed anew by the system.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 /// Until the server ends by itself or is told to.

@@ -43,6 +43,7 @@ impl Config {
         net::Options {
             addresses: self.client_address.into_iter().collect(),
             backlog: self.client_port_listen_backlog,
+            keep_alive: self.client_io.tcp_keep_alive,
             connections_per_address_max: size(self.max_client_cnxns),
             connections_max: size(limits.max_cnxns),
             io_threads: self.client_io.worker_threads.map_or(0, size),

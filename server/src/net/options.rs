@@ -9,6 +9,8 @@ pub struct Options {
     pub addresses: Vec<SocketAddr>,
     /// Pending connections the kernel keeps (`clientPortListenBacklog`); -1 is the platform's.
     pub backlog: i32,
+    /// Let the kernel probe silent peers (`clientTcpKeepAlive`).
+    pub keep_alive: bool,
     /// Connections per source address (`maxClientCnxns`), 0 for no limit.
     pub connections_per_address_max: usize,
     /// Connections in all (`maxCnxns`), 0 for no limit.
@@ -50,6 +52,7 @@ impl Default for Options {
         Self {
             addresses: Vec::new(),
             backlog: -1,
+            keep_alive: false,
             connections_per_address_max: 60,
             connections_max: 0,
             io_threads: 0,

@@ -18,6 +18,7 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use parking_lot::Mutex;
+use socket2::SockRef;
 use tracing::{debug, info, warn};
 
 use super::Shared;
@@ -404,6 +405,11 @@ impl Station {
                         super::abort(&stream);
                         continue;
                     };
+                    if shared.options.keep_alive
+                        && let Err(error) = SockRef::from(&stream).set_keepalive(true)
+                    {
+                        debug!(%error, "cannot switch keep-alive on");
+                    }
                     let accepted = Accepted { stream, admitted };
                     self.next_peer = (self.next_peer + 1) % self.peers.len();
                     if self.next_peer == usize::from(self.index) {

@@ -3,11 +3,15 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jute::Encode;
 use jute::data::Acl;
 use jute::proto::{ConnectRequest, RequestHeader, op};
+use rookeeper::config::{Config, JvmFlags};
+use rookeeper::metrics::Metrics;
+use rookeeper::net::fourlw::{self, Words};
 use rookeeper::server::{Exit, Handle, Options, Server};
 use tempfile::TempDir;
 
@@ -226,4 +230,53 @@ pub fn unhex(text: &str) -> Vec<u8> {
         .chunks(2)
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
         .collect()
+}
+
+/// What a configuration file says, as the real start reads it. `text` is the file's, without
+/// `dataDir` and client address; `flags` are JVM options.
+pub fn config(dir: &std::path::Path, text: &str, flags: &str) -> Config {
+    let file = dir.join("zoo.cfg");
+    let head = format!(
+        "dataDir={}\nclientPort=0\nclientPortAddress=127.0.0.1\npreAllocSize=64\n",
+        dir.display()
+    );
+    std::fs::write(&file, head + text).unwrap();
+    let mut jvm = JvmFlags::default();
+    jvm.add_words(flags);
+    Config::load(&file, &jvm).unwrap_or_else(|e| panic!("{text}: {e}"))
+}
+
+/// The server's options for a configuration, with every four-letter word's settings.
+pub fn options(config: &Config) -> Options {
+    let metrics = Arc::new(Metrics::new(false));
+    let words = Words::new(fourlw::Options {
+        whitelist: config.word_whitelist(),
+        version: "3.9.5".to_owned(),
+        conf: config.conf_options(),
+        environment: Box::new(|| vec![("key", "value".to_owned())]),
+        metrics: metrics.clone(),
+    });
+    Options { seed: 1, ..Options::of(config, metrics, Arc::new(words), || 7) }
+}
+
+impl TestServer {
+    /// A server as a configuration file describes it.
+    pub fn configured(text: &str, flags: &str) -> Self {
+        Self::configured_on(TempDir::new().unwrap(), text, flags)
+    }
+
+    /// On a directory that may hold an earlier server's data.
+    pub fn configured_on(dir: TempDir, text: &str, flags: &str) -> Self {
+        let handle = Server::start(options(&config(dir.path(), text, flags)));
+        Self { handle: handle.unwrap_or_else(|e| panic!("{text}: {e}")), dir }
+    }
+
+    /// The answer to a four-letter word.
+    pub fn word(&self, word: &str) -> String {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        stream.write_all(word.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
 }
