@@ -151,8 +151,7 @@ fn keep_alive_is_the_kernels() {
         // Acknowledged by the client's next packet, so no retransmission timer is left.
         client.get("/", false);
         let port = |address: std::net::SocketAddr| format!("0100007F:{:04X}", address.port());
-        let (here, there) =
-            (port(server.address()), port(client.stream.local_addr().unwrap()));
+        let (here, there) = (port(server.address()), port(client.stream.local_addr().unwrap()));
         loop {
             client.get("/", false);
             let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
@@ -436,7 +435,8 @@ fn the_optimized_watch_manager_refuses_what_javas_does() {
 
 #[test]
 fn requests_are_throttled_and_large_ones_have_a_budget() {
-    let server = TestServer::configured("largeRequestThreshold=1000\nlargeRequestMaxBytes=5000", "");
+    let server =
+        TestServer::configured("largeRequestThreshold=1000\nlargeRequestMaxBytes=5000", "");
     let mut client = server.client();
     assert_eq!(client.create("/small", &[1; 900], 0).err, 0);
     assert_eq!(client.create("/large", &[1; 2000], 0).err, 0);

@@ -204,17 +204,46 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_bucket_raises_the_drop_chance() {
+    fn the_drop_chance_follows_the_bucket() {
         let options = ConnectionThrottle {
-            tokens: 1,
-            freeze_time_ms: 0,
-            fill_time_ms: 1_000_000,
-            drop_increase: 1.0,
+            tokens: 4,
+            freeze_time_ms: 10,
+            fill_time_ms: 100,
+            fill_count: 1,
+            drop_increase: 0.5,
+            drop_decrease: 0.25,
+            decrease_ratio: 0.5,
             ..ConnectionThrottle::default()
         };
         let mut throttle = HandshakeThrottle::new(options, Mono(0), 7);
-        assert!(throttle.admit(Mono(0), Weight::NewGlobal));
-        assert!(!throttle.admit(Mono(5), Weight::NewGlobal));
-        assert!((throttle.drop_chance - 1.0).abs() < f64::EPSILON);
+        let mut chance_after = |at: u64, tokens: i64| {
+            throttle.tokens = tokens;
+            throttle.filled = Mono(at);
+            throttle.admit(Mono(at), Weight::NewGlobal);
+            throttle.drop_chance
+        };
+        for (at, tokens, expected) in [
+            // An empty bucket raises it, at most once per freeze time, at most to 1.
+            (10, 0, 0.0),
+            (11, 0, 0.5),
+            (12, 0, 0.5),
+            (22, 0, 1.0),
+            (33, 0, 1.0),
+            // It falls while no more than the ratio is missing, at least to 0.
+            (44, 1, 1.0),
+            (55, 2, 0.75),
+            (66, 4, 0.5),
+            (77, 4, 0.25),
+            (88, 4, 0.0),
+            (99, 4, 0.0),
+        ] {
+            assert_eq!(chance_after(at, tokens), expected, "at {at}");
+        }
+        // A chance of 1 drops whatever comes; a negative freeze time never draws.
+        throttle.drop_chance = 1.0;
+        throttle.tokens = 3;
+        assert!(!throttle.admit(Mono(100), Weight::NewGlobal));
+        throttle.options.freeze_time_ms = -1;
+        assert!(throttle.admit(Mono(100), Weight::NewGlobal));
     }
 }

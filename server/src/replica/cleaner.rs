@@ -67,3 +67,34 @@ fn candidates(now: Now, tree: &DataTree, options: &Options) -> VecDeque<String> 
     });
     containers.chain(expired).map(Node::path).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Wall;
+    use crate::tree::TreeOptions;
+
+    #[test]
+    fn removals_are_paced() {
+        let tree = DataTree::new(TreeOptions::default());
+        let paths = || ["/a", "/b", "/c"].map(str::to_owned);
+        let at = |ms| Now { mono: Mono(ms), wall: Wall(0) };
+        let cleaner = |per_minute| {
+            let options =
+                Options { container_removals_per_minute: per_minute, ..Options::default() };
+            let mut cleaner = Cleaner::new(&options, Mono(0));
+            cleaner.candidates = paths().into();
+            (cleaner, options)
+        };
+        let (mut cleaner_10, options) = cleaner(10);
+        let mut due = |ms| cleaner_10.due(at(ms), &tree, &options);
+        assert_eq!(due(0), ["/a"]);
+        assert_eq!(due(5999), [""; 0]);
+        assert_eq!(due(6000), ["/b"]);
+        assert_eq!(due(11_000), [""; 0]);
+        assert_eq!(due(20_000), ["/c"]);
+        assert_eq!(cleaner_10.next_timeout(), Some(Mono(60_000)), "then it looks again");
+        let (mut fast, options) = cleaner(100_000);
+        assert_eq!(fast.due(at(0), &tree, &options), paths());
+    }
+}

@@ -1,0 +1,205 @@
+//! Which option of which module a key sets, and which keys are accepted without effect.
+
+mod common;
+
+use common::*;
+use rookeeper::config::{Config, Level};
+use tempfile::TempDir;
+
+fn load(text: &str, flags: &str) -> Config {
+    config(TempDir::new().unwrap().path(), text, flags)
+}
+
+/// The key changes the option from its default to the value expected, and nothing is warned about.
+#[test]
+fn keys_reach_the_modules() {
+    type Look = fn(&Config) -> String;
+    let cases: &[(&str, Look, &str, &str)] = &[
+        ("globalOutstandingLimit=7", |c| c.net_options().outstanding_max.to_string(), "1000", "7"),
+        (
+            "jute.maxbuffer.extrasize=5000",
+            |c| (c.net_options().field_max - c.net_options().frame_max).to_string(),
+            "1048575",
+            "5000",
+        ),
+        (
+            "jute.maxbuffer.extrasize=5000",
+            |c| c.storage_options(1).field_max.to_string(),
+            "2097150",
+            "1053575",
+        ),
+        (
+            "request_throttle_max_requests=9",
+            |c| c.net_options().request_throttle.requests_max.to_string(),
+            "0",
+            "9",
+        ),
+        (
+            "request_throttle_stall_time=9",
+            |c| c.net_options().request_throttle.stall_time_ms.to_string(),
+            "100",
+            "9",
+        ),
+        (
+            "connection_throttle_tokens=9",
+            |c| c.net_options().connection_throttle.tokens.to_string(),
+            "0",
+            "9",
+        ),
+        (
+            "connection_throttle_fill_time=9",
+            |c| c.net_options().connection_throttle.fill_time_ms.to_string(),
+            "1",
+            "9",
+        ),
+        (
+            "connection_throttle_fill_count=9",
+            |c| c.net_options().connection_throttle.fill_count.to_string(),
+            "1",
+            "9",
+        ),
+        (
+            "connection_throttle_freeze_time=9",
+            |c| c.net_options().connection_throttle.freeze_time_ms.to_string(),
+            "-1",
+            "9",
+        ),
+        (
+            "connection_throttle_drop_increase=0.5",
+            |c| c.net_options().connection_throttle.drop_increase.to_string(),
+            "0.02",
+            "0.5",
+        ),
+        (
+            "connection_throttle_drop_decrease=0.5",
+            |c| c.net_options().connection_throttle.drop_decrease.to_string(),
+            "0.002",
+            "0.5",
+        ),
+        (
+            "connection_throttle_decrease_ratio=0.5",
+            |c| c.net_options().connection_throttle.decrease_ratio.to_string(),
+            "0",
+            "0.5",
+        ),
+        (
+            "connection_throttle_weight_enabled=true",
+            |c| c.net_options().connection_throttle.weight_enabled.to_string(),
+            "false",
+            "true",
+        ),
+        (
+            "connection_throttle_global_session_weight=9",
+            |c| c.net_options().connection_throttle.global_session_weight.to_string(),
+            "3",
+            "9",
+        ),
+        (
+            "connection_throttle_renew_session_weight=9",
+            |c| c.net_options().connection_throttle.renew_session_weight.to_string(),
+            "2",
+            "9",
+        ),
+        (
+            "connection_throttle_local_session_weight=2",
+            |c| c.net_options().connection_throttle.local_session_weight.to_string(),
+            "1",
+            "2",
+        ),
+        (
+            "extendedTypesEnabled=true",
+            |c| c.tree_options(1).extended_types.to_string(),
+            "false",
+            "true",
+        ),
+        (
+            "emulate353TTLNodes=true",
+            |c| c.tree_options(1).emulate_353_ttl.to_string(),
+            "false",
+            "true",
+        ),
+        ("commitLogCount=600", |c| c.storage_options(1).commit_log_count.to_string(), "500", "600"),
+    ];
+    let default = load("", "");
+    for (text, look, before, after) in cases {
+        assert_eq!(look(&default), *before, "{text}");
+        let config = load(text, "");
+        assert_eq!(look(&config), *after, "{text}");
+        assert!(config.notices.iter().all(|n| n.level != Level::Warn), "{text}");
+        // Most people set them as properties.
+        let flags = format!("-Dzookeeper.{text}");
+        assert_eq!(look(&load("", &flags)), *after, "{flags}");
+    }
+    let paced = load("", "-Dznode.container.maxPerMinute=10");
+    assert_eq!(paced.replica_options().container_removals_per_minute, 10);
+    assert_eq!(default.replica_options().container_removals_per_minute, 10_000);
+}
+
+/// They size a JVM, Java's threads, caches or beans. Accepted whatever they say, told once.
+#[test]
+fn keys_of_the_jvm_are_accepted() {
+    for key in [
+        "bitHashCacheSize",
+        "commitProcessor.maxCommitBatchSize",
+        "commitProcessor.maxReadBatchSize",
+        "commitProcessor.numWorkerThreads",
+        "commitProcessor.shutdownTimeout",
+        "controllerPort",
+        "follower.skipLearnerRequestToNextProcessor",
+        "forward_learner_requests_to_commit_processor_disabled",
+        "intBufferStartingSizeBytes",
+        "leader.closeSocketAsync",
+        "learner.asyncSending",
+        "learner.closeSocketAsync",
+        "maxGetChildrenResponseCacheSize",
+        "maxInProcessingDeadWatchers",
+        "maxResponseCacheSize",
+        "metricsProvider.maxQueueSize",
+        "metricsProvider.numWorkerThreads",
+        "metricsProvider.workerShutdownTimeoutMs",
+        "netty.advancedFlowControl.enabled",
+        "nio.directBufferBytes",
+        "nio.numSelectorThreads",
+        "nio.shutdownTimeout",
+        "quorum.cnxn.threads.size",
+        "requireKerberosConfig",
+        "admin.httpVersion",
+        "ssl.sslProvider",
+        "test.allowDiscontinuousProposals",
+        "watcherCleanIntervalInSeconds",
+        "watcherCleanThreadsNum",
+        "watcherCleanThreshold",
+    ] {
+        let config = load(&format!("{key}=2"), "");
+        let said: Vec<_> = config.notices.iter().filter(|n| n.level == Level::Warn).collect();
+        assert_eq!(said.len(), 1, "{key}: {said:?}");
+        let text = &said[0].text;
+        assert!(text.contains(key) && text.contains("accepted, no effect here"), "{text}");
+    }
+    for flag in [
+        "zookeeper.jmx.log4j.disable",
+        "zookeeper.jmx.log4j.mbean",
+        "jdk.tls.rejectClientInitiatedRenegotiation",
+        "sun.security.jgss.native",
+        "com.sun.management.jmxremote.port",
+    ] {
+        let config = load("", &format!("-D{flag}=true"));
+        let said: Vec<_> = config.notices.iter().filter(|n| n.level == Level::Warn).collect();
+        assert_eq!(said.len(), 1, "{flag}: {said:?}");
+        assert!(said[0].text.contains("accepted, no effect here"), "{}", said[0].text);
+    }
+}
+
+/// `nio.numWorkerThreads` is the one that means something here: how many threads do I/O.
+#[test]
+fn worker_threads_serve() {
+    for (value, threads) in [("1", 1), ("8", 8)] {
+        let text = format!("nio.numWorkerThreads={value}");
+        assert_eq!(load(&text, "").net_options().io_threads, threads);
+        let server = TestServer::configured(&text, "");
+        let mut clients: Vec<_> = (0..10).map(|_| server.client()).collect();
+        assert!(clients.iter_mut().all(|client| client.get("/", false).err == 0));
+        server.stop();
+    }
+    assert_eq!(load("nio.numWorkerThreads=0", "").net_options().io_threads, 0, "as many as cores");
+}
