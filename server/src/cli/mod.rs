@@ -11,6 +11,7 @@ mod notify;
 mod purge;
 mod serve;
 mod signals;
+pub mod tools;
 mod word;
 
 use std::ffi::OsString;
@@ -57,6 +58,35 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Dumps, recovers or chops a transaction log: `txnlog [-dhrvcy] log (-z zxid)`.
+    #[command(disable_help_flag = true)]
+    Txnlog {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Copies the head of a transaction log: `chop zxid log new_log`.
+    Chop {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Prints a snapshot: `snapshot [-d|-json] snapshot`.
+    #[command(disable_help_flag = true)]
+    Snapshot {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Compares two snapshots: `compare -l left -r right -b bytes -n nodes [-d] [-i]`.
+    #[command(disable_help_flag = true)]
+    Compare {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Prints the sizes of subtrees of a snapshot: `summary snapshot start_node max_depth`.
+    #[command(disable_help_flag = true)]
+    Summary {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Sends a four-letter word and prints the answer.
     Word {
         /// Host or address of the server.
@@ -89,6 +119,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> i32 {
             exit::FINISHED
         }
         Command::Purge { arguments } => purge::run(&arguments),
+        Command::Txnlog { arguments } => tools::run(tools::txnlog::toolkit, &arguments),
+        Command::Chop { arguments } => tools::run(tools::txnlog::chopper, &arguments),
+        Command::Snapshot { arguments } => tools::run(tools::formatter::run, &arguments),
+        Command::Compare { arguments } => tools::run(tools::comparer::run, &arguments),
+        Command::Summary { arguments } => tools::run(tools::summary::run, &arguments),
         Command::Word { host, port, word, secure } => word::run(&host, port, &word, &secure),
     }
 }

@@ -162,14 +162,19 @@ pub fn read_snapshot(
     Ok(sections)
 }
 
-/// Reads sections 2 to 5 only: the stream of a SNAP sync. Reads no byte beyond what it must in
-/// `input` only if that is a buffer of exactly these sections; otherwise use [`TreeStream`].
-pub fn read_tree(
+/// Reads sections 1 to 5 and ignores what follows, as Java's tools do.
+pub fn read_unsealed(
     input: &mut dyn Read,
     field_max: usize,
     sink: &mut dyn SnapshotSink,
-) -> Result<u64, SnapshotError> {
-    read_tree_from(&mut Window::new(input), field_max, sink)
+) -> Result<(), SnapshotError> {
+    let mut window = Window::new(input);
+    let header: FileHeader = window.record(field_max)?;
+    if header.magic != SNAPSHOT_MAGIC {
+        return Err(SnapshotError::Magic(header.magic));
+    }
+    read_tree_from(&mut window, field_max, sink)?;
+    Ok(())
 }
 
 /// Reads a SNAP sync: sections 2 to 5 and the signature string behind them. What was read from
