@@ -178,8 +178,17 @@ impl Server {
 
     /// What all runs so far have written to stdout and stderr.
     pub fn log(&self) -> String {
+        self.log_from(1)
+    }
+
+    /// What the last run has written to stdout and stderr.
+    pub fn last_log(&self) -> String {
+        self.log_from(self.starts)
+    }
+
+    fn log_from(&self, first: u32) -> String {
         let mut text = String::new();
-        for start in 1..=self.starts {
+        for start in first..=self.starts {
             text += &fs::read_to_string(self.log_path(start)).unwrap_or_default();
         }
         if let Some(Running::Container(container)) = &self.running {
@@ -275,6 +284,7 @@ impl Server {
         let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/root/conf");
         let class_path = format!("{}:{}/*", images.display(), jars(release)?.display());
         Command::new("java")
+            .env("LANG", "C.UTF-8")
             .args(FAST_START)
             .args(&self.jvm_flags)
             .args(["-cp", &class_path, "org.apache.zookeeper.server.quorum.QuorumPeerMain"])
@@ -352,9 +362,11 @@ pub fn jars(release: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Two random bytes of difference are enough: a fresh directory for one test, removed at its end.
+/// A fresh directory for one test, removed at its end unless `COMPAT_KEEP` is set.
 pub fn scratch(name: &str) -> Result<tempfile::TempDir> {
-    Ok(tempfile::Builder::new().prefix(&format!("compat-{name}-")).tempdir()?)
+    let keep = std::env::var_os("COMPAT_KEEP").is_some();
+    let prefix = format!("compat-{name}-");
+    Ok(tempfile::Builder::new().prefix(&prefix).disable_cleanup(keep).tempdir()?)
 }
 
 /// A port on loopback nobody listens on, never the same twice in one process.

@@ -142,7 +142,10 @@ fn tidy_shell(lines: Vec<String>) -> Vec<String> {
             events.push(rest[at..].to_owned());
             continue;
         }
-        let skipped = ["ctime = ", "mtime = ", "WATCHER::", "Connecting to "];
+        let skipped = ["ctime = ", "mtime = ", "WATCHER::", "Connecting to ", "WARNING: Unable"];
+        if rest.contains("org.jline.utils.Log ") {
+            continue;
+        }
         if rest.is_empty() || skipped.iter().any(|prefix| rest.starts_with(prefix)) {
             continue;
         }
@@ -152,6 +155,11 @@ fn tidy_shell(lines: Vec<String>) -> Vec<String> {
         }
     }
     out.retain(|line| !line.starts_with("WATCHER::"));
+    // The identities of `whoami`: Java keeps them in a hash set.
+    let identity = |line: &String| line.starts_with("ip: ") || line.starts_with("digest: ");
+    let first = out.iter().position(identity).unwrap_or(0);
+    let last = out.iter().rposition(identity).unwrap_or(0);
+    out[first..=last].sort();
     events.retain(|event| !event.contains("type:None"));
     out.extend(events);
     out

@@ -229,8 +229,10 @@ def survival():
     zk.get("/r", watch=lambda event: changed.set())
     step("set", lambda: writer.set("/r", b"q").version)
     say(f"watch {changed.wait(30)}")
+    gone = threading.Event()
+    writer.exists("/r/mine", watch=lambda event: gone.set())
     end(zk)
-    step("gone", lambda: writer.exists("/r/mine") is None)
+    say(f"gone {gone.wait(30)}")
     end(writer)
 
 
