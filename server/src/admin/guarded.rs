@@ -1,11 +1,12 @@
 //! `snapshot` and `restore`: the two commands that need a permission, and what stops them.
 
+use std::fs::File;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::commands::{Context, json};
-use super::http::Response;
+use super::http::{Content, Response};
 
 /// One call per interval, failed ones included (`RateLimiter`).
 #[derive(Debug)]
@@ -91,18 +92,22 @@ pub(super) fn snapshot(context: &Context<'_>) -> Response {
         Ok(taken) => taken,
         Err(error) => return failed(&error),
     };
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) if !bytes.is_empty() => bytes,
-        Ok(_) => return failed("the snapshot is empty"),
+    let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let (size, file) = match opened {
+        Ok((0, _)) => return failed("the snapshot is empty"),
+        Ok(opened) => opened,
         Err(error) => return failed(&error.to_string()),
     };
     let streaming = context.request.argument("streaming");
-    let mut response = match streaming {
-        Some("false") => json(200, command, Vec::new(), None),
-        _ => Response::text(200, "application/octet-stream", bytes.clone()),
+    let mut response = match streaming.is_none_or(|value| value.eq_ignore_ascii_case("true")) {
+        false => json(200, command, Vec::new(), None),
+        true => {
+            let headers = vec![("content-type", "application/octet-stream".to_owned())];
+            Response { status: 200, headers, body: Content::File(file, size) }
+        }
     };
     response.headers.push(("last_zxid", format!("0x{:x}", zxid.0)));
-    response.headers.push(("snapshot_size", bytes.len().to_string()));
+    response.headers.push(("snapshot_size", size.to_string()));
     response
 }
 

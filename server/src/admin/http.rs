@@ -4,15 +4,18 @@
 //! Bounded everywhere: connections, requests in work, header size and time, idle time.
 
 use std::convert::Infallible;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http_body_util::{Either, Full};
+use hyper::body::{Frame, Incoming};
 use hyper::header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue, SERVER};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -51,21 +54,29 @@ impl Request {
 }
 
 /// A response.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Response {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
-    pub body: Vec<u8>,
+    pub body: Content,
+}
+
+/// What a response carries.
+#[derive(Debug)]
+pub(super) enum Content {
+    Bytes(Vec<u8>),
+    /// A file and its length; sent piece by piece, never in memory as a whole.
+    File(File, u64),
 }
 
 impl Response {
     pub(super) fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new() }
+        Self { status, headers: Vec::new(), body: Content::Bytes(Vec::new()) }
     }
 
     pub(super) fn text(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         let headers = vec![("content-type", content_type.to_owned())];
-        Self { status, headers, body: body.into() }
+        Self { status, headers, body: Content::Bytes(body.into()) }
     }
 
     /// An error page.
@@ -164,7 +175,7 @@ async fn answer(
     request: hyper::Request<Incoming>,
     remote: SocketAddr,
     handler: Handler,
-) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
+) -> Result<hyper::Response<Body>, Infallible> {
     let head = request.method() == hyper::Method::HEAD;
     let request = plain(&request, remote);
     // Work may walk the tree or the disk: not on the thread of the sockets.
@@ -194,10 +205,50 @@ fn plain(request: &hyper::Request<Incoming>, remote: SocketAddr) -> Request {
     }
 }
 
-fn encode(response: Response, head: bool) -> hyper::Response<Full<Bytes>> {
-    let length = response.body.len();
-    let body = if head { Bytes::new() } else { response.body.into() };
-    let mut encoded = hyper::Response::new(Full::new(body));
+type Body = Either<Full<Bytes>, Pieces>;
+
+/// A file as a body. Read on the thread of the sockets: the pages are mostly cached, and only
+/// other HTTP requests wait.
+struct Pieces {
+    file: File,
+    left: u64,
+}
+
+/// Bytes read at once.
+const PIECE: usize = 64 * 1024;
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _context: &mut std::task::Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = self.get_mut();
+        if this.left == 0 {
+            return Poll::Ready(None);
+        }
+        let mut piece = vec![0; PIECE.min(usize::try_from(this.left).unwrap_or(PIECE))];
+        Poll::Ready(Some(match this.file.read(&mut piece) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
+                piece.truncate(n);
+                this.left -= n as u64;
+                Ok(Frame::data(piece.into()))
+            }
+            Err(error) => Err(error),
+        }))
+    }
+}
+
+fn encode(response: Response, head: bool) -> hyper::Response<Body> {
+    let (length, body) = match response.body {
+        Content::Bytes(bytes) => (bytes.len() as u64, Either::Left(Full::new(bytes.into()))),
+        Content::File(file, length) => (length, Either::Right(Pieces { file, left: length })),
+    };
+    let body = if head { Either::Left(Full::default()) } else { body };
+    let mut encoded = hyper::Response::new(body);
     *encoded.status_mut() = hyper::StatusCode::from_u16(response.status).unwrap_or_default();
     let headers = encoded.headers_mut();
     for (name, value) in response.headers {

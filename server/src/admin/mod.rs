@@ -24,7 +24,7 @@ use parking_lot::RwLock;
 
 use self::commands::{COMMANDS, Context};
 use self::guarded::RateLimit;
-use self::http::{HttpServer, Request, Response};
+use self::http::{Content, HttpServer, Request, Response};
 use crate::base::{Mono, Zxid};
 use crate::metrics::{Gauges, Metrics};
 use crate::net::fourlw::{Words, gauges};
@@ -200,7 +200,7 @@ fn respond(url: &str, context: &Context<'_>) -> Response {
                 format!("<a href=\"{url}/{name}\">{name}</a>\n<br/>\n")
             });
             let mut response = Response::new(200);
-            response.body = lines.collect::<String>().into_bytes();
+            response.body = Content::Bytes(lines.collect::<String>().into_bytes());
             response
         }
         name => commands::run(name, context),

@@ -115,15 +115,25 @@ fn start(flags: &JvmFlags, arguments: &[String], my_id: &MyId) -> Result<i32, En
     }
     if !config.is_distributed() {
         let text = "Either no config or no quorum defined in config, running in standalone mode";
-        tracing::warn!(text);
+        tracing::warn!("{text}");
     }
     let signals = Signals::block()
         .map_err(|error| End::new("Unexpected exception", error, exit::UNEXPECTED))?;
-    let metrics =
-        Arc::new(Metrics::new(config.metrics_provider.backend == MetricsBackend::Prometheus));
+    let metrics = Arc::new(match config.metrics_provider.backend {
+        MetricsBackend::Default => Metrics::new(false),
+        MetricsBackend::Prometheus => Metrics::new(true),
+        MetricsBackend::Null => Metrics::hidden(),
+    });
     let words = words(&config, &metrics);
     tracing::info!("Starting server");
-    let admin = start_admin(&config, &words)?;
+    let admin = match start_admin(&config, &words) {
+        // A member of an ensemble does without, as Java's does.
+        Err(end) if config.is_distributed() => {
+            tracing::warn!("Problem starting AdminServer: {}", end.why);
+            None
+        }
+        started => started?,
+    };
     let endpoint = start_endpoint(&config, &metrics)?;
     let handle = Arc::new(Server::start(Options::of(&config, metrics, words.clone(), random))?);
     if let Some(admin) = &admin {

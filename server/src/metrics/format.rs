@@ -93,6 +93,9 @@ impl Metrics {
     /// Every value as the default provider shows it (`mntr`, `/commands/monitor`), without the
     /// `zk_` prefix. Gauges come first, then the list's order; Java's order is unspecified.
     pub fn samples(&self, gauges: &Gauges) -> Vec<Sample> {
+        if self.is_hidden() {
+            return Vec::new();
+        }
         let mut out = Vec::with_capacity(1024);
         let mut int =
             |name: String, value: i64| out.push(Sample { name, value: Gauge::Int(value) });
@@ -129,6 +132,9 @@ impl Metrics {
     /// With Prometheus these are its samples, labels in the name and doubles throughout
     /// (`PrometheusMetricsProvider.dump`).
     pub fn shown(&self, gauges: &Gauges) -> Vec<(String, String)> {
+        if self.is_hidden() {
+            return Vec::new();
+        }
         if !self.is_prometheus() {
             let samples = self.samples(gauges).into_iter();
             return samples.map(|sample| (sample.name, sample.value.to_string())).collect();
@@ -332,6 +338,8 @@ mod tests {
         }
         assert_eq!(shown("synced_observers"), None);
         assert_eq!(shown("p50_fsynctime"), None, "basic summaries have no percentiles");
+        assert!(Metrics::hidden().samples(&gauges).is_empty());
+        assert!(Metrics::hidden().shown(&gauges).is_empty());
         metrics.reset();
         assert!(metrics.samples(&Gauges::default()).iter().all(|s| match s.value {
             Gauge::Int(value) => value == 0,

@@ -18,6 +18,7 @@ macro_rules! metrics {
         #[derive(Debug)]
         pub struct Metrics {
             prometheus: bool,
+            hidden: bool,
             $($(#[$doc])* pub $name: metrics!(@type $kind),)*
         }
 
@@ -25,7 +26,7 @@ macro_rules! metrics {
             /// All at zero. With `prometheus`, summaries also keep the ten-minute window their
             /// quantiles are computed from (a few KiB per summary in use).
             pub fn new(prometheus: bool) -> Self {
-                Self { prometheus, $($name: metrics!(@new $kind, prometheus),)* }
+                Self { prometheus, hidden: false, $($name: metrics!(@new $kind, prometheus),)* }
             }
 
             /// Every instrument with its name, in the order of the list.
@@ -302,6 +303,16 @@ metrics! {
 }
 
 impl Metrics {
+    /// Counts, but shows nothing (`NullMetricsProvider`).
+    pub fn hidden() -> Self {
+        Self { hidden: true, ..Self::new(false) }
+    }
+
+    /// Whether nothing is shown.
+    pub fn is_hidden(&self) -> bool {
+        self.hidden
+    }
+
     /// Whether the Prometheus provider is active.
     pub fn is_prometheus(&self) -> bool {
         self.prometheus
