@@ -388,7 +388,8 @@ impl Generator {
         let mut path = (*self.random.pick(&ROOTS)).to_owned();
         for _ in 0..self.random.below(3) {
             path.push('/');
-            path.push_str(*self.random.pick(&["x", "y", "z"]));
+            let name = *self.random.pick(&["x", "y", "z"]);
+            path.push_str(name);
         }
         path
     }
