@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 use serde::Serialize;
 
 use super::work::Seen;
@@ -77,10 +80,10 @@ pub struct Usage {
 /// CPU time a process has used so far, all threads, exited ones included.
 #[derive(Debug, Clone, Copy)]
 pub struct Cpu {
-    /// In user code, seconds.
+    /// In user code, seconds, in steps of 10 ms.
     pub user_s: f64,
-    /// In the kernel, seconds.
-    pub system_s: f64,
+    /// In user code and kernel, seconds, exact.
+    pub total_s: f64,
 }
 
 impl Latency {
@@ -105,16 +108,15 @@ impl Latency {
 }
 
 impl Cpu {
-    /// Reads `/proc/<pid>/stat`.
+    /// Asks the kernel for the process's own clock, and `/proc` for how it splits up.
     pub fn of(pid: u32) -> Result<Self> {
+        let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(pid)?))?;
+        let total_s = Duration::from(clock_gettime(clock)?).as_secs_f64();
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("read the process")?;
         // The second field is the command in parentheses and may contain anything.
         let after = stat.rsplit_once(')').context("parse /proc stat")?.1;
-        let mut fields = after.split_ascii_whitespace().skip(11);
-        let mut next = || -> Result<f64> {
-            Ok(fields.next().context("parse /proc stat")?.parse::<f64>()? / TICKS_PER_SECOND)
-        };
-        Ok(Self { user_s: next()?, system_s: next()? })
+        let user = after.split_ascii_whitespace().nth(11).context("parse /proc stat")?;
+        Ok(Self { user_s: user.parse::<f64>()? / TICKS_PER_SECOND, total_s })
     }
 }
 

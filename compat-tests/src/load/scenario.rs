@@ -174,7 +174,7 @@ fn measure(server: Server, run: impl FnOnce() -> Result<()>) -> Result<Measured>
     if let (Some(pid), Some(before)) = (server.pid, before) {
         let now = Cpu::of(pid)?;
         measured.user_s = now.user_s - before.user_s;
-        measured.total_s = measured.user_s + now.system_s - before.system_s;
+        measured.total_s = now.total_s - before.total_s;
         measured.rss_bytes = rss(pid)?;
     }
     Ok(measured)

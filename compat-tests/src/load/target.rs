@@ -168,7 +168,8 @@ impl Drop for Target {
 /// Opens a session, reads the root and closes it.
 fn first_read(addr: SocketAddr) -> Result<()> {
     let mut stream = TcpStream::connect_timeout(&addr, Duration::from_secs(1))?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    // Java accepts connections before it can serve them and forgets those.
+    stream.set_read_timeout(Some(Duration::from_millis(250)))?;
     let request = ConnectRequest {
         protocol_version: 0,
         last_zxid_seen: 0,
