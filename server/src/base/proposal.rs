@@ -24,7 +24,7 @@ pub struct Proposal {
 impl Proposal {
     /// Encodes a transaction.
     pub fn encode(header: TxnHeader, txn: Txn, digest: Option<TxnDigest>) -> Self {
-        let mut payload = Vec::with_capacity(128);
+        let mut payload = Vec::with_capacity(txn.size_hint());
         Txn::encode_payload(&header, &txn, digest.as_ref(), &mut payload);
         Self { header, txn, digest, payload: payload.into() }
     }

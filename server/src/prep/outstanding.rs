@@ -236,7 +236,8 @@ impl Outstanding {
             Some(None) => unreachable!("{path} was found before it is changed"),
             None => {
                 let node = tree.find(path).expect("found before it is changed");
-                State::load(path, node, counts)
+                // New data brings a new CRC; that of the old data would be thrown away.
+                State::load(path, node, counts && data.is_none())
             }
         };
         digest = digest.wrapping_add(state.apply(path, data, counts, change));
