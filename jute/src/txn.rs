@@ -256,10 +256,7 @@ impl Txn {
                 Txn::Multi(t) => {
                     t.txns.iter().flatten().map(|sub| 8 + sizes(&None, &sub.data)).sum()
                 }
-                Txn::Check(_)
-                | Txn::CreateSession(_)
-                | Txn::CloseSession(_)
-                | Txn::Error(_) => 0,
+                Txn::Check(_) | Txn::CreateSession(_) | Txn::CloseSession(_) | Txn::Error(_) => 0,
             }
     }
 
