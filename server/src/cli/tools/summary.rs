@@ -1,6 +1,6 @@
 //! `SnapshotRecursiveSummary`: number of znodes and bytes below each znode that has children.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use jute::data::{Acl, StatPersisted};
