@@ -1,4 +1,5 @@
 //! Which option of which module a key sets, and which keys are accepted without effect.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod common;
 

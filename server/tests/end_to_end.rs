@@ -1,4 +1,5 @@
 //! A whole server in this process, spoken to in raw frames.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Handshakes, frames and headers, byte for byte as captured from Java 3.9.5.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Limits on connections, requests and memory; slow and silent clients.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! `SESSION-FIFO`, `WATCH-BEFORE-DATA`, `ZXID-MONOTONE`: what a client may rely on.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod common;
 

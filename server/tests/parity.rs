@@ -4,6 +4,7 @@
 //! Columns: id, status (`yes`, `no`, `differs`), test. The last is one or more of
 //! `path/to/file.rs::test_name` (any language) or `path/to/script.sh`, separated by spaces. What
 //! differs is explained in `docs/compat.md`, in a line that names the id in backticks.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,6 +1,7 @@
 //! The scripts as operators call them, with the real binary: output lines, exit codes, files.
 //!
 //! Readiness is the server's own notification (`NOTIFY_SOCKET`), so nothing here guesses times.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 use std::fs;
 use std::net::TcpListener;

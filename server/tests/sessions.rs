@@ -1,4 +1,5 @@
 //! Sessions: expiry, closing, what happens to their znodes and connections.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Keys of `zoo.cfg` and properties, from the file to what the server does.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod common;
 

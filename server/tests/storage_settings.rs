@@ -1,4 +1,5 @@
 //! Keys about files: from `zoo.cfg` to what is on disk.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Watches as clients see them: which events come, how often, with which zxid, and to whom.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Four-letter words over sockets, about a server that did something.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod common;
 

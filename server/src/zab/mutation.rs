@@ -49,7 +49,7 @@ pub struct Mutations(u64);
 /// A set of [`Mutation`]s, empty in production.
 #[cfg(not(any(test, feature = "sim")))]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Mutations;
+pub struct Mutations(());
 
 #[cfg(any(test, feature = "sim"))]
 impl Mutations {

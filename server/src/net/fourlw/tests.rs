@@ -207,7 +207,7 @@ fn with_connections() -> Literal {
         received: 9,
         sent: 9,
         session: Some(ConnectionSessionView {
-            id: SessionId(0x1_0000_14a6_7900_00),
+            id: SessionId(0x0100_0014_a679_0000),
             timeout_ms: 10_000,
             established_ms: 1_795_268_471_592,
             last_op: Some(jute::proto::op::GET_DATA),
