@@ -1,7 +1,5 @@
 //! Random transactions, random crashes: what was acknowledged survives, a restart always succeeds,
 //! and the state is that of a whole number of transactions.
-#![allow(clippy::unwrap_used)] // helpers of tests are tests
-
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::{Path, PathBuf};

@@ -432,7 +432,7 @@ impl World {
         node.syncs.clear();
         // Renames of the epoch files may have happened.
         let landed = random.between(0, node.saves.len() as u64) as usize;
-        if let Some((accepted, current)) = node.saves.drain(..).take(landed).last() {
+        if let Some((accepted, current)) = node.saves.drain(..).take(landed).next_back() {
             node.disk.accepted = accepted;
             node.disk.current = current;
         }
