@@ -212,6 +212,7 @@ impl Server {
                 role: role.clone(),
                 wakes: WakeList::new(net.bells()),
                 counters: apply_counters.clone(),
+                metrics: metrics.clone(),
                 field_max,
                 outbox_max_bytes,
             },
@@ -244,7 +245,7 @@ impl Server {
             dirs: dirs.clone(),
             snapshot: files.snapshot,
             registry: registry.clone(),
-            metrics,
+            metrics: metrics.clone(),
             outcome: outcome.clone(),
             snapshot_now,
             mailbox,
@@ -283,6 +284,7 @@ impl Server {
             upstream: pipeline.upstream(),
             responder: options.fourlw,
             view: view.clone(),
+            metrics,
             seed: options.seed,
         })?;
         info!(ms = begun.elapsed().as_millis(), "server started");

@@ -21,10 +21,11 @@ use std::time::{Duration, Instant};
 use jute::proto::{RequestHeader, op};
 use jute::{Decode, Encode, Reader};
 use parking_lot::RwLockReadGuard;
-use tracing::debug;
+use tracing::{debug, error};
 
 use crate::acl::Schemes;
 use crate::base::{ErrorCode, Mono, SessionId, Zxid};
+use crate::metrics::{Metrics, Summary};
 use crate::outbox::{
     Admission, Attached, Counters, Fate, Handshake, Origin, Outbox, Parked, Registry, Role, State,
     Tally, WakeList, append_connect_response,
@@ -33,8 +34,8 @@ use crate::read::{self, ReadContext, ReadRequest, reply};
 use crate::replica::Commit;
 use crate::tree::cell::{TreeReader, TreeWriter};
 use crate::tree::cut::{Cut, CutError, CutLimits};
-use crate::tree::{Change, ChangeKind, DataTree};
-use crate::watch::{Fired, Trigger, WatchTable};
+use crate::tree::{Change, ChangeKind, DataTree, DigestCheck};
+use crate::watch::{EventType, Fired, Trigger, WatchTable};
 
 /// Commits applied under one write guard.
 pub const SECTION_COMMITS: usize = 64;
@@ -61,6 +62,8 @@ pub struct Parts {
     pub wakes: WakeList,
     /// Counters of the apply thread.
     pub counters: Arc<Counters>,
+    /// Where everything else is counted.
+    pub metrics: Arc<Metrics>,
     /// Largest string or buffer inside a parked request, bytes.
     pub field_max: usize,
     /// Unsent bytes above which a connection is closed.
@@ -82,6 +85,31 @@ struct Desk {
     large_bytes: usize,
     /// Encoding of the event being delivered.
     event: Vec<u8>,
+    /// Latencies of writes not yet in the metrics: a value and how often in a row it came.
+    update_latency: Run,
+    /// The same for parked reads.
+    read_latency: Run,
+}
+
+/// The same value, several times.
+#[derive(Debug, Default)]
+struct Run {
+    value: u64,
+    times: u64,
+}
+
+impl Run {
+    fn add(&mut self, value: u64, summary: &Summary) {
+        if value != self.value {
+            self.enter(summary);
+            self.value = value;
+        }
+        self.times += 1;
+    }
+
+    fn enter(&mut self, summary: &Summary) {
+        summary.add_many(self.value as i64, std::mem::take(&mut self.times));
+    }
 }
 
 impl Applier {
@@ -94,6 +122,8 @@ impl Applier {
             answered: 0,
             large_bytes: 0,
             event: Vec::new(),
+            update_latency: Run::default(),
+            read_latency: Run::default(),
         };
         Self { tree, desk }
     }
@@ -147,6 +177,10 @@ impl Desk {
                 let before = tree.last_zxid();
                 assert!(proposal.zxid() > before, "ZXID-ORDER: {} after {before}", proposal.zxid());
                 let applied = tree.apply(&proposal, &mut |change| self.changed(change));
+                if let DigestCheck::Mismatch { expected, actual } = applied.digest {
+                    self.parts.metrics.digest_mismatches_count.add(1);
+                    error!(zxid = %proposal.zxid(), expected, actual, "digest mismatch");
+                }
                 if proposal.header.kind == op::CLOSE_SESSION {
                     self.close_session(SessionId(proposal.header.client_id), origin.as_ref());
                 }
@@ -176,6 +210,7 @@ impl Desk {
                 let Some(handshake) = origin.handshake else {
                     unreachable!("only handshakes are renewals")
                 };
+                self.parts.metrics.connection_revalidate_count.add(1);
                 self.greet(tree, &origin, handshake, session);
             }
         }
@@ -197,6 +232,14 @@ impl Desk {
         event.clear();
         reply::event(fired.event, fired.path, change.zxid, event);
         let acl = if fired.event.is_about_parent() { change.parent_acl } else { change.acl };
+        let told = match fired.event {
+            EventType::NodeCreated => &parts.metrics.node_created_watch_count,
+            EventType::NodeDeleted => &parts.metrics.node_deleted_watch_count,
+            EventType::NodeDataChanged => &parts.metrics.node_changed_watch_count,
+            EventType::NodeChildrenChanged => &parts.metrics.node_children_watch_count,
+        };
+        told.add(fired.watchers.len() as i64);
+        let mut bytes = 0;
         let connections = parts.registry.connections();
         for watcher in fired.watchers {
             let Some(outbox) = connections.get(*watcher) else { continue };
@@ -207,6 +250,7 @@ impl Desk {
                 continue;
             }
             state.out.extend_from_slice(event);
+            bytes += event.len();
             state.stats.sent += 1;
             tally.sent += 1;
             if state.unsent_bytes() > parts.outbox_max_bytes {
@@ -215,6 +259,7 @@ impl Desk {
             }
             parts.wakes.touch(outbox.place, &mut state);
         }
+        parts.metrics.watch_bytes.add(bytes as i64);
     }
 
     /// The session is gone: its connection goes too, without a word unless it asked.
@@ -272,6 +317,7 @@ impl Desk {
         let outbox = &origin.outbox;
         let mut state = outbox.lock();
         if !state.is_open() {
+            self.parts.metrics.stale_replies.add(1);
             return;
         }
         self.unpark(&mut state, origin);
@@ -301,7 +347,9 @@ impl Desk {
 
     fn count(&mut self, state: &mut State, origin: &Origin, zxid: Zxid, before: usize) {
         state.stats.answer(origin.xid, origin.op, zxid, origin.received, self.now);
-        self.tally.answer(self.now.since(origin.received), state.out.len() - before);
+        let latency = self.now.since(origin.received);
+        self.tally.answer(latency, state.out.len() - before);
+        self.update_latency.add(latency, &self.parts.metrics.updatelatency);
     }
 
     /// Answers what waits up to the session's next write.
@@ -337,7 +385,9 @@ impl Desk {
             };
             self.answered += 1;
             state.stats.answer(xid, op, tree.last_zxid(), received, self.now);
-            self.tally.answer(self.now.since(received), state.out.len() - before);
+            let latency = self.now.since(received);
+            self.tally.answer(latency, state.out.len() - before);
+            self.read_latency.add(latency, &self.parts.metrics.readlatency);
         }
     }
 
@@ -345,6 +395,11 @@ impl Desk {
         self.parts.admission.give_back(std::mem::take(&mut self.answered));
         self.parts.admission.give_back_large(std::mem::take(&mut self.large_bytes));
         self.parts.wakes.ring();
-        self.parts.counters.add(&std::mem::take(&mut self.tally));
+        let tally = std::mem::take(&mut self.tally);
+        let metrics = &self.parts.metrics;
+        metrics.response_bytes.add(tally.response_bytes as i64);
+        self.update_latency.enter(&metrics.updatelatency);
+        self.read_latency.enter(&metrics.readlatency);
+        self.parts.counters.add(&tally);
     }
 }

@@ -199,7 +199,14 @@ impl Conn {
                 Fill::Close => break Next::Close,
             }
         };
-        if next == Next::Wait && self.stalled { Next::Stalled } else { next }
+        if next == Next::Wait && self.stalled {
+            desk.ledger.throttle_waits += 1;
+            return Next::Stalled;
+        }
+        if next == Next::Close && matches!(self.phase, Phase::Open { .. }) {
+            desk.ledger.dropped += 1;
+        }
+        next
     }
 
     /// Frees everything others hold of this connection.
@@ -300,6 +307,7 @@ impl Conn {
         let outcome = match read {
             Ok(0) => Fill::Close,
             Ok(read) => {
+                desk.ledger.received_bytes += read as u64;
                 // A short read drained the socket; the next bytes raise a new edge. Unless the
                 // peer is done: then the end is still to be read.
                 self.readable = read == scratch.len() || self.ended;

@@ -65,6 +65,7 @@ fn connect(
     let (request, with_read_only) =
         ConnectRequest::decode_any(frame).map_err(|_| "undecodable connect request")?;
     conn.outbox.lock().stats.received += 1;
+    desk.ledger.connection_requests += 1;
     let session = SessionId(request.session_id);
     let weight = match session.0 {
         0 if shared.role.has_local_sessions() => Weight::NewLocal,
@@ -72,6 +73,7 @@ fn connect(
         _ => Weight::Renewed,
     };
     if !shared.handshakes.lock().admit(desk.now, weight) {
+        desk.ledger.rejected += 1;
         return Err("connection throttle");
     }
     if !shared.role.is_serving() {

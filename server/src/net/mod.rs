@@ -19,6 +19,7 @@ pub mod clock;
 mod conn;
 pub mod fourlw;
 mod handshake;
+mod ledger;
 mod limits;
 mod options;
 mod request;
@@ -44,6 +45,7 @@ use self::view::ServerView;
 use self::words::WordDesk;
 use crate::acl::Schemes;
 use crate::base::{Mono, SessionId};
+use crate::metrics::Metrics;
 use crate::outbox::{Admission, Bell, Counters, Origin, Registry, Role};
 use crate::replica::Request;
 use crate::tree::cell::TreeReader;
@@ -85,6 +87,8 @@ pub struct Parts {
     pub responder: Arc<dyn Responder>,
     /// What they are about.
     pub view: Arc<dyn ServerView>,
+    /// Where everything is counted.
+    pub metrics: Arc<Metrics>,
     /// For random drops of handshakes.
     pub seed: u64,
 }
@@ -104,6 +108,7 @@ struct Shared {
     limits: Limits,
     handshakes: Mutex<HandshakeThrottle>,
     auth_failed: Arc<AtomicU64>,
+    metrics: Arc<Metrics>,
 }
 
 impl Shared {
@@ -155,8 +160,10 @@ impl Net {
             addresses.push(listener.local_addr().map_err(failed)?);
             listeners.push(listener);
         }
+        // Half the cores: the more connections a thread has, the more of them a turn serves, and
+        // the replica and log threads want to run too.
         let cores = || std::thread::available_parallelism().map_or(2, usize::from);
-        let threads = if options.io_threads > 0 { options.io_threads } else { cores() };
+        let threads = if options.io_threads > 0 { options.io_threads } else { cores().div_ceil(2) };
         let stations = (0..threads.min(usize::from(u16::MAX)) as u16)
             .map(Station::new)
             .collect::<io::Result<Vec<_>>>()
@@ -211,12 +218,16 @@ impl Net {
             limits: Limits::default(),
             handshakes: Mutex::new(throttle),
             auth_failed,
+            metrics: parts.metrics,
         });
         let mut threads = Vec::new();
         for (index, station) in stations.into_iter().enumerate() {
             let shared = shared.clone();
             let builder = Builder::new().name(format!("io-{index}")).stack_size(STACK_BYTES);
-            threads.push(builder.spawn(move || station.run(&shared))?);
+            threads.push(builder.spawn(move || {
+                let _guard = AbortOnPanic;
+                station.run(&shared);
+            })?);
         }
         for address in addresses {
             info!(%address, "serving clients");
@@ -243,6 +254,17 @@ impl Running {
             if thread.join().is_err() {
                 debug!("an I/O thread had panicked");
             }
+        }
+    }
+}
+
+/// A bug outside the handling of one connection leaves many hanging: better no server than that.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
         }
     }
 }

@@ -15,7 +15,7 @@ pub struct Options {
     pub connections_per_address_max: usize,
     /// Connections in all (`maxCnxns`), 0 for no limit.
     pub connections_max: usize,
-    /// Threads that serve connections; 0 takes one per core.
+    /// Threads that serve connections; 0 takes one per two cores.
     pub io_threads: usize,
     /// Largest frame, bytes (`jute.maxbuffer`).
     pub frame_max: usize,

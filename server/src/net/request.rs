@@ -123,7 +123,10 @@ impl Burst<'_> {
                 Split::Bad => return (used, Progress::Close("frame length")),
             };
             let large = self.large_bytes(frame.len());
-            let Ok(large) = large else { return (used, Progress::Close("large request")) };
+            let Ok(large) = large else {
+                self.desk.ledger.large_rejected += 1;
+                return (used, Progress::Close("large request"));
+            };
             match self.request(state, frame, large) {
                 After::Next => {}
                 After::NeedTree => {
@@ -187,6 +190,7 @@ impl Burst<'_> {
         }
         if self.waited_too_long(kind, header.kind) {
             self.give_back(large);
+            self.desk.ledger.throttled_ops += 1;
             self.answer_or_park(state, header, ErrorCode::ThrottledOp);
             return After::Next;
         }
@@ -246,6 +250,7 @@ impl Burst<'_> {
         let before = out.len();
         read::execute(tree, &self.shared.watches, &context, header.xid, &request, out);
         self.desk.tally.answer(0, out.len() - before);
+        self.desk.ledger.reads += 1;
         stats.answer(header.xid, header.kind, tree.last_zxid(), now, now);
         After::Next
     }
@@ -367,6 +372,9 @@ impl Burst<'_> {
             AuthOutcome::Failed => {
                 debug!(remote = %self.conn.outbox.remote, "authentication failed");
                 self.shared.note_auth_failure();
+                if packet.scheme.as_deref() == Some("ensemble") {
+                    self.shared.metrics.ensemble_auth_fail.add(1);
+                }
                 self.last_words(state, xid, Zxid::ZERO, ErrorCode::AuthFailed)
             }
             AuthOutcome::Close => After::Close("authentication for another ensemble"),

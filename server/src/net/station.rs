@@ -12,6 +12,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,11 +20,12 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use parking_lot::Mutex;
 use socket2::SockRef;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::Shared;
 use super::clock;
 use super::conn::{Conn, Next};
+use super::ledger::Ledger;
 use super::limits::Admitted;
 use crate::base::Mono;
 use crate::outbox::{Bell, Counters, Origin, Place, Tally};
@@ -40,6 +42,9 @@ const POOL_BUFFERS: usize = 64;
 
 /// Larger buffers than this go back to the allocator, not to the pool, bytes.
 const POOL_BUFFER_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long counts may wait before they are added to the metrics, ms.
+const LEDGER_MS: u64 = 20;
 
 /// How often deadlines of connections are looked at, ms.
 const SWEEP_MS: u64 = 1000;
@@ -115,6 +120,8 @@ pub(super) struct Desk {
     pub requests: Vec<Request<Origin>>,
     /// Counts of this turn.
     pub tally: Tally,
+    /// Counts since they were last added to the metrics.
+    pub ledger: Ledger,
     scratch: Vec<u8>,
     pool: Vec<Vec<u8>>,
 }
@@ -169,6 +176,7 @@ pub(super) struct Station {
     /// Connections held back by a limit others must release; looked at after `stall`.
     stalled: Vec<u32>,
     next_sweep: Mono,
+    next_entry: Mono,
     counters: Arc<Counters>,
     desk: Desk,
     /// A listener could not accept for want of resources: its edge is spent.
@@ -187,6 +195,7 @@ impl Station {
             now: clock::mono(),
             requests: Vec::new(),
             tally: Tally::default(),
+            ledger: Ledger::default(),
             scratch: vec![0; SCRATCH_BYTES],
             pool: Vec::new(),
         };
@@ -202,6 +211,7 @@ impl Station {
             again: VecDeque::new(),
             stalled: Vec::new(),
             next_sweep: Mono(0),
+            next_entry: Mono(0),
             counters,
             desk,
             accept_again: false,
@@ -282,6 +292,9 @@ impl Station {
             let stall = shared.options.request_throttle.stall_time_ms.clamp(1, SWEEP_MS);
             return Some(Duration::from_millis(stall));
         }
+        if !self.desk.ledger.is_empty() {
+            return Some(Duration::from_millis(LEDGER_MS));
+        }
         let idle = self.slots.len() == self.free.len() && !self.accept_again;
         (!idle).then_some(Duration::from_millis(SWEEP_MS))
     }
@@ -304,7 +317,16 @@ impl Station {
         else {
             return;
         };
-        match conn.drive(shared, &mut self.desk, touched) {
+        let desk = &mut self.desk;
+        // A panic here is a bug in the handling of this client's bytes. It costs this connection;
+        // whatever it held is unlocked by unwinding, and the tree was only read.
+        let next = catch_unwind(AssertUnwindSafe(|| conn.drive(shared, desk, touched)));
+        let next = next.unwrap_or_else(|_| {
+            error!(slot, "a bug: closing the connection that ran into it");
+            self.desk.scratch.resize(SCRATCH_BYTES, 0);
+            Next::Close
+        });
+        match next {
             Next::Wait => {}
             Next::Again => self.again.push_back(slot),
             Next::Stalled => self.stalled.push(slot),
@@ -379,6 +401,7 @@ impl Station {
         for slot in 0..self.slots.len() as u32 {
             if self.conn(slot).is_some_and(|conn| conn.is_overdue(now)) {
                 debug!(slot, "connection timed out");
+                self.desk.ledger.sessionless_expired += 1;
                 self.close(shared, slot);
             }
         }
@@ -389,7 +412,18 @@ impl Station {
         if !self.desk.requests.is_empty() {
             shared.upstream.submit(&mut self.desk.requests);
         }
-        self.counters.add(&std::mem::take(&mut self.desk.tally));
+        let tally = std::mem::take(&mut self.desk.tally);
+        self.desk.ledger.response_bytes += tally.response_bytes;
+        self.counters.add(&tally);
+        if self.desk.now >= self.next_entry {
+            self.enter_ledger(shared);
+        }
+    }
+
+    /// Adds the ledger to the metrics, which all threads share: rarely.
+    fn enter_ledger(&mut self, shared: &Shared) {
+        self.desk.ledger.enter(&shared.metrics);
+        self.next_entry = self.desk.now.plus_ms(LEDGER_MS);
     }
 
     fn accept(&mut self, shared: &Shared, listener: usize) {
@@ -402,6 +436,7 @@ impl Station {
                 Ok((stream, remote)) => {
                     let Some(admitted) = shared.limits.admit(remote, &shared.options) else {
                         debug!(%remote, "too many connections");
+                        self.desk.ledger.rejected += 1;
                         super::abort(&stream);
                         continue;
                     };
@@ -474,6 +509,7 @@ impl Station {
         }
         info!(station = self.index, connections = open, "closed all client connections");
         self.hand_over(shared);
+        self.enter_ledger(shared);
     }
 }
 

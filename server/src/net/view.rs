@@ -2,8 +2,7 @@
 //! HTTP commands.
 //!
 //! [`ServerView`] is a trait so that formatting can be tested with a literal server. Every method
-//! is a snapshot; none blocks for longer than a tree read guard, except [`ServerView::sessions`],
-//! which asks the replica loop and waits for its answer.
+//! is a snapshot; none blocks for longer than a guard of the tree or of the replica core.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -230,7 +229,7 @@ pub trait ServerView: Send + Sync {
     fn tree(&self) -> TreeView;
     /// Connections, in no order.
     fn connections(&self) -> Vec<ConnectionView>;
-    /// Sessions and expiry buckets. Empty if the replica loop does not answer within a second.
+    /// Sessions and expiry buckets.
     fn sessions(&self) -> SessionsView;
     /// Watches.
     fn watches(&self) -> WatchesView;

@@ -121,6 +121,8 @@ pub struct Tally {
     pub latency_range_ms: Option<(u64, u64)>,
     /// Last reply's size, smallest and largest, bytes.
     pub response: Option<(usize, usize, usize)>,
+    /// Bytes of all replies.
+    pub response_bytes: u64,
 }
 
 impl Tally {
@@ -129,6 +131,7 @@ impl Tally {
     pub fn answer(&mut self, latency_ms: u64, size: usize) {
         self.sent += 1;
         self.answered += 1;
+        self.response_bytes += size as u64;
         self.latency_total_ms += latency_ms;
         self.latency_range_ms = Some(match self.latency_range_ms {
             Some((min, max)) => (min.min(latency_ms), max.max(latency_ms)),

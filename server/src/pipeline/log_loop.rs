@@ -70,6 +70,9 @@ impl LogLoop {
         self.core.post(Control::Durable(committed.durable));
         let ms = committed.sync_time.as_millis() as i64;
         self.metrics.fsynctime.add(ms);
+        self.metrics.sync_processor_queue_flush_time_ms.add(ms);
+        self.metrics.sync_processor_request_queued.add(batch.len() as i64);
+        self.metrics.sync_processor_batch_size.add(batch.len() as i64);
         if committed.slow_sync {
             self.slow_syncs.fetch_add(1, Ordering::Relaxed);
             warn!(ms, bytes = committed.bytes, "syncing the transaction log was slow");

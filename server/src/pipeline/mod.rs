@@ -1,20 +1,26 @@
 //! The loops around the cores. Nothing clever: mailboxes, threads, and who wakes whom.
 //!
 //! ```text
-//!  I/O threads ── requests ──► replica loop ── proposals ──► log loop
-//!       ▲                       │   ▲                           │
-//!       └──── bells ── apply ◄──┘   └────────── Durable ────────┘
+//!  I/O threads ── requests ──► Core (a lock) ── proposals ──► log loop
+//!       ▲                        │      ▲                        │
+//!       │                     commits   │                        │
+//!       │                        ▼      │                        │
+//!       └─── bells ── apply ◄── replica loop ◄──── Durable ──────┘
 //! ```
 //!
-//! The replica loop runs `replica` and `apply`: a write wakes four threads on its way (replica,
-//! log, replica, I/O), and under load each wake-up is shared by a batch. The log loop owns the log.
-//! Snapshots are written by a thread of their own, one at a time.
+//! On a standalone server an I/O thread prepares its own writes, under the core's lock, and hands
+//! the proposals to the log loop, which owns the log. What is durable goes to the replica loop,
+//! which commits it in the core and applies it. So a write wakes three threads on its way (log,
+//! replica, I/O), and under load each wake-up is shared by a batch. On a member of an ensemble
+//! requests go through the replica loop's mailbox, which alone runs the core. Snapshots are written
+//! by a thread of their own, one at a time.
 //!
 //! A failure of the log ends the server: nothing that is not on disk is ever acknowledged
 //! (`ACK-AFTER-FSYNC`).
 //!
-//! Start reading at [`Pipeline::start`], then `replica_loop`, `log_loop`.
+//! Start reading at [`Pipeline::start`], then `core`, `log_loop`, `replica_loop`.
 
+mod core;
 mod host;
 mod log_loop;
 mod mailbox;
@@ -32,15 +38,16 @@ use std::thread::{Builder, JoinHandle};
 use crossbeam_channel::{Receiver, bounded};
 use parking_lot::Mutex;
 
+use self::core::Core;
 use self::host::Host;
 use self::log_loop::LogBox;
 use self::replica_loop::{Control, CoreBox, ReplicaLoop};
 use crate::apply::Applier;
-use crate::base::{Mono, Now, SessionId};
+use crate::base::Now;
 use crate::metrics::Metrics;
-use crate::net::Upstream;
+use crate::net::{Upstream, clock};
 use crate::outbox::{Origin, Registry};
-use crate::replica::{Replica, Request};
+use crate::replica::Replica;
 use crate::storage::{DataDirs, Durable, SnapshotOptions, TxnLogWriter};
 use crate::zab;
 
@@ -94,7 +101,8 @@ impl PipelineBox {
 
 /// The running loops.
 pub struct Pipeline {
-    core: Arc<CoreBox>,
+    core: Arc<Core>,
+    inbox: Arc<CoreBox>,
     slow_syncs: Arc<AtomicU64>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -102,17 +110,9 @@ pub struct Pipeline {
 impl Pipeline {
     /// Starts the loops.
     pub fn start(parts: Parts) -> io::Result<Self> {
-        let core = parts.mailbox.0.clone();
+        let inbox = parts.mailbox.0.clone();
         let log = Arc::new(LogBox::default());
         let slow_syncs = Arc::new(AtomicU64::new(0));
-        let mut threads = Vec::new();
-        let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
-            Builder::new().name(name.into()).stack_size(STACK_BYTES).spawn(move || {
-                let guard = outcome::AbortOnPanic;
-                body();
-                std::mem::forget(guard);
-            })
-        };
         let Parts { options, replica, applier, log: writer, dirs, snapshot, registry, .. } = parts;
         let (host, first) = match parts.member {
             Some((member, first)) => {
@@ -120,7 +120,7 @@ impl Pipeline {
                     member,
                     dirs.clone(),
                     log.clone(),
-                    core.clone(),
+                    inbox.clone(),
                     registry.clone(),
                     parts.outcome.clone(),
                     snapshot.clone(),
@@ -131,56 +131,61 @@ impl Pipeline {
         };
         let log_loop = log_loop::LogLoop {
             inbox: log.clone(),
-            core: core.clone(),
+            core: inbox.clone(),
             writer,
             options: options.clone(),
             metrics: parts.metrics.clone(),
             outcome: parts.outcome.clone(),
             slow_syncs: slow_syncs.clone(),
         };
-        threads.push(spawn("txnlog", Box::new(move || log_loop.run()))?);
         let snapshots = snapshots::Snapshots::new(
             dirs,
             snapshot,
-            core.clone(),
+            inbox.clone(),
             parts.metrics.clone(),
             parts.outcome.clone(),
             &options,
             parts.durable,
         );
-        let replica_loop =
-            ReplicaLoop::new(core.clone(), log, replica, applier, registry, snapshots, host);
+        let metrics = parts.metrics;
+        let tree = applier.reader();
+        let core = Core::new(replica, tree, log.clone(), inbox.clone(), metrics.clone());
+        let core = Arc::new(core);
+        let replica_loop = ReplicaLoop::new(
+            inbox.clone(),
+            log,
+            core.clone(),
+            metrics,
+            applier,
+            registry,
+            snapshots,
+            host,
+        );
         if parts.snapshot_now {
-            core.post(Control::SnapshotDue);
+            inbox.post(Control::SnapshotDue);
         }
-        threads.push(spawn("replica", Box::new(move || replica_loop.run(first)))?);
-        Ok(Self { core, slow_syncs, threads: Mutex::new(threads) })
+        let threads = vec![
+            spawn("txnlog", move || log_loop.run())?,
+            spawn("replica", move || replica_loop.run(first))?,
+        ];
+        Ok(Self { core, inbox, slow_syncs, threads: Mutex::new(threads) })
     }
 
     /// Where connections hand their writes in.
     pub fn upstream(&self) -> Arc<dyn Upstream> {
-        Arc::new(Entrance(self.core.clone()))
+        self.core.clone()
     }
 
-    /// Looks at the core from its own loop. The receiver gets the answer, or an error if the loop
-    /// has ended.
-    pub fn inspect<R: Send + 'static>(
-        &self,
-        look: impl FnOnce(&Replica<Origin>, Now) -> R + Send + 'static,
-    ) -> Receiver<R> {
-        let (send, receive) = bounded(1);
-        self.core.post(Control::Inspect(Box::new(move |replica, now| {
-            // The asker may have given up.
-            let _ = send.send(look(replica, now));
-        })));
-        receive
+    /// Looks at the replica core, under its lock: be brief.
+    pub fn inspect<R>(&self, look: impl FnOnce(&Replica<Origin>, Now) -> R) -> R {
+        look(&self.core.lock().replica, clock::now())
     }
 
     /// Writes a snapshot now, beside the periodic ones. The receiver gets its file or the reason
     /// why there is none.
     pub fn snapshot(&self) -> Receiver<Result<PathBuf, String>> {
         let (send, receive) = bounded(1);
-        self.core.post(Control::SnapshotFor(send));
+        self.inbox.post(Control::SnapshotFor(send));
         receive
     }
 
@@ -191,7 +196,8 @@ impl Pipeline {
 
     /// Finishes what was handed in, syncs and closes the log, ends the loops.
     pub fn stop(&self) {
-        self.core.post(Control::Stop);
+        self.core.lock().stopping = true;
+        self.inbox.post(Control::Stop);
         for thread in self.threads.lock().drain(..) {
             // A panic in a loop aborts the process, so there is no other way to fail.
             let _ = thread.join();
@@ -199,14 +205,10 @@ impl Pipeline {
     }
 }
 
-struct Entrance(Arc<CoreBox>);
-
-impl Upstream for Entrance {
-    fn submit(&self, requests: &mut Vec<Request<Origin>>) {
-        self.0.post_bulk(requests);
-    }
-
-    fn heard(&self, session: SessionId, at: Mono, timeout_ms: i32) {
-        self.0.post(Control::Heard(session, at, timeout_ms));
-    }
+/// A thread that takes the process with it when it panics.
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    Builder::new().name(name.into()).stack_size(STACK_BYTES).spawn(move || {
+        let _guard = outcome::AbortOnPanic;
+        body();
+    })
 }

@@ -6,24 +6,23 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use super::core::Core;
 use super::host::{Host, NewTree};
 use super::log_loop::{LogBox, Order};
 use super::mailbox::Mailbox;
 use super::snapshots::{Asked, Snapshots};
 use crate::apply::Applier;
 use crate::base::{Mono, Now, Proposal, SessionId};
+use crate::metrics::Metrics;
 use crate::net::clock;
 use crate::outbox::{Origin, Registry};
-use crate::replica::{Action, Commit, Event, Replica, Request};
+use crate::replica::{Action, Commit, Event, Request};
 use crate::storage::Durable;
 use crate::tree::cut::CutLimits;
 use crate::zab;
 
 /// The replica thread's mailbox.
 pub(super) type CoreBox = Mailbox<Control, Request<Origin>>;
-
-/// A look at the core.
-type Look = Box<dyn FnOnce(&Replica<Origin>, Now) + Send>;
 
 /// What the replica thread is told besides requests.
 pub(super) enum Control {
@@ -37,8 +36,8 @@ pub(super) enum Control {
     SnapshotFor(Asked),
     /// The snapshot thread ended.
     SnapshotDone,
-    /// Somebody wants to see.
-    Inspect(Look),
+    /// An I/O thread ran the core, and there are commits that need no log.
+    Commits,
     /// Something for the zab core.
     Zab(Box<zab::Event>),
     /// The history was changed; the tree, if it changed with it.
@@ -53,7 +52,8 @@ pub(super) enum Control {
 pub(super) struct ReplicaLoop {
     inbox: Arc<CoreBox>,
     log: Arc<LogBox>,
-    replica: Replica<Origin>,
+    core: Arc<Core>,
+    metrics: Arc<Metrics>,
     applier: Applier,
     registry: Arc<Registry>,
     snapshots: Snapshots,
@@ -72,7 +72,8 @@ impl ReplicaLoop {
     pub fn new(
         inbox: Arc<CoreBox>,
         log: Arc<LogBox>,
-        replica: Replica<Origin>,
+        core: Arc<Core>,
+        metrics: Arc<Metrics>,
         applier: Applier,
         registry: Arc<Registry>,
         snapshots: Snapshots,
@@ -81,7 +82,8 @@ impl ReplicaLoop {
         Self {
             inbox,
             log,
-            replica,
+            core,
+            metrics,
             applier,
             registry,
             snapshots,
@@ -115,7 +117,7 @@ impl ReplicaLoop {
             if self.failed {
                 return;
             }
-            if self.stopping && self.replica.held() == 0 {
+            if self.stopping && self.core.lock().replica.held() == 0 {
                 break;
             }
         }
@@ -125,7 +127,7 @@ impl ReplicaLoop {
     }
 
     fn timeout(&self, now: Mono) -> Option<Duration> {
-        self.replica.next_timeout().map(|at| Duration::from_millis(at.since(now)))
+        self.core.lock().replica.next_timeout().map(|at| Duration::from_millis(at.since(now)))
     }
 
     fn control(&mut self, now: Now, message: Control) {
@@ -143,7 +145,7 @@ impl ReplicaLoop {
             Control::SnapshotDue => self.snapshots.take(&mut self.applier, None),
             Control::SnapshotFor(asked) => self.snapshots.take(&mut self.applier, Some(asked)),
             Control::SnapshotDone => self.snapshots.done(&mut self.applier),
-            Control::Inspect(look) => look(&self.replica, now),
+            Control::Commits => {}
             Control::Zab(event) => self.feed(now, Event::Zab(*event)),
             Control::Replaced { tree, durable, event } => {
                 self.apply(now);
@@ -159,9 +161,11 @@ impl ReplicaLoop {
     }
 
     fn feed(&mut self, now: Now, event: Event<Origin>) {
-        let tree = self.applier.read();
-        self.replica.handle(now, event, &tree, &mut self.actions);
-        drop(tree);
+        if self.core.is_direct() {
+            self.core.run(&mut self.core.lock(), now, [event]);
+            return;
+        }
+        self.core.run_member(now, [event], &mut self.actions);
         self.execute(now);
     }
 
@@ -230,14 +234,19 @@ impl ReplicaLoop {
     /// Expiry. Connections note signs of life where they are; only sessions about to expire are
     /// looked up.
     fn time_out(&mut self, now: Now) {
-        if self.replica.next_timeout().is_none_or(|at| at > now.mono) {
+        let (timeout, wants_all_heard) = {
+            let core = self.core.lock();
+            (core.replica.next_timeout(), core.replica.wants_all_heard(now.mono))
+        };
+        if timeout.is_none_or(|at| at > now.mono) {
             return;
         }
-        if self.replica.wants_all_heard(now.mono) {
+        if wants_all_heard {
             let heard = self.all_heard();
             self.feed(now, Event::Heard(heard));
         }
-        let heard = self.replica.due_sessions(now.mono).into_iter().filter_map(|session| {
+        let due = self.core.lock().replica.due_sessions(now.mono);
+        let heard = due.into_iter().filter_map(|session| {
             let outbox = self.registry.by_session(session)?;
             let state = outbox.lock();
             let timeout_ms = state.attached.filter(|a| a.session == session)?.timeout_ms;
@@ -245,6 +254,8 @@ impl ReplicaLoop {
         });
         let heard = heard.collect();
         self.feed(now, Event::Heard(heard));
+        let expiring = self.core.lock().replica.due_sessions(now.mono).len();
+        self.metrics.stale_sessions_expired.add(expiring as i64);
         self.feed(now, Event::Timeout);
     }
 
@@ -260,28 +271,27 @@ impl ReplicaLoop {
         heard.collect()
     }
 
-    /// Prepares requests under one guard, and starts the disk before anything is applied.
+    /// Prepares a member's requests, and starts the disk before anything is applied.
     fn prepare(&mut self, now: Now, requests: &mut Vec<Request<Origin>>) {
         if !requests.is_empty() {
-            let tree = self.applier.read();
-            for request in requests.drain(..) {
-                // Asked under a role that ended: answering it now could overtake what was asked
-                // before and is forgotten.
-                if self.host.is_some() && !request.origin.outbox.lock().is_open() {
-                    continue;
-                }
-                self.replica.handle(now, Event::Request(request), &tree, &mut self.actions);
-            }
-            drop(tree);
+            // Asked under a role that ended: answering it now could overtake what was asked before
+            // and is forgotten.
+            requests.retain(|request| request.origin.outbox.lock().is_open());
+            let events = requests.drain(..).map(Event::Request);
+            self.core.run_member(now, events, &mut self.actions);
             self.execute(now);
         }
         self.log.post_bulk(&mut self.appends);
     }
 
     fn apply(&mut self, now: Now) {
+        if self.core.is_direct() {
+            self.commits.append(&mut self.core.lock().commits);
+        }
         if self.commits.is_empty() {
             return;
         }
+        self.metrics.request_commit_queued.add(self.commits.len() as i64);
         let last = self.applier.run(now.mono, &mut self.commits);
         self.feed(now, Event::Applied(last));
     }

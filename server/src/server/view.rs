@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::base::{SessionId, Zxid};
 use crate::metrics::GaugeSet;
@@ -20,9 +20,6 @@ use crate::tree::DataTree;
 use crate::tree::cell::TreeReader;
 use crate::watch::WatchTable;
 use crate::zab::PeerState;
-
-/// How long the replica loop may take to answer.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Buckets of connections without and with a session (`NIOServerCnxnFactory`).
 const CONNECTION_BUCKET_MS: i64 = 10_000;
@@ -47,15 +44,14 @@ impl ServerView for View {
     }
 
     fn mode(&self) -> Mode {
-        let role = self.pipeline.inspect(|replica, _| match replica.peer() {
+        self.pipeline.inspect(|replica, _| match replica.peer() {
             None => Mode::Standalone,
             Some(peer) => match peer.state() {
                 PeerState::Leading => Mode::Leader,
                 PeerState::Observing => Mode::Observer,
                 PeerState::Following | PeerState::Looking => Mode::Follower,
             },
-        });
-        role.recv_timeout(PATIENCE).unwrap_or(Mode::Follower)
+        })
     }
 
     fn stats(&self) -> StatsView {
@@ -141,7 +137,7 @@ impl ServerView for View {
     }
 
     fn sessions(&self) -> SessionsView {
-        let asked = self.pipeline.inspect(|replica, now| {
+        let (buckets, sessions) = self.pipeline.inspect(|replica, now| {
             let sessions = replica.sessions();
             let wall = |at: crate::base::Mono| now.wall.0 + at.0 as i64 - now.mono.0 as i64;
             let buckets: Vec<_> =
@@ -149,7 +145,6 @@ impl ServerView for View {
             let timeout = |id| (id, sessions.timeout_ms(id).unwrap_or_default());
             (buckets, sessions.global_ids().map(timeout).collect::<Vec<_>>())
         });
-        let (buckets, sessions) = asked.recv_timeout(PATIENCE).unwrap_or_default();
         let tree = self.tree.read();
         let ephemerals = tree
             .ephemeral_sessions()

@@ -1,0 +1,146 @@
+//! The replica core behind a lock.
+//!
+//! On a standalone server the I/O threads run it themselves: a write is prepared on the thread that
+//! read it, while its bytes are warm, and goes straight to the log; no thread stands between. The
+//! order of zxids, of the log queue and of the commit queue is the order in which this lock was
+//! held. A member of an ensemble has actions that need the replica loop, so there every event goes
+//! through its mailbox and the lock is only ever taken by one thread.
+//!
+//! Lock order: core, then tree (read). Nobody takes the core with a guard of the tree in hand.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::log_loop::LogBox;
+use super::outcome::AbortOnPanic;
+use super::replica_loop::{Control, CoreBox};
+use crate::base::{Mono, Now, Proposal, SessionId};
+use crate::metrics::Metrics;
+use crate::net::{Upstream, clock};
+use crate::outbox::Origin;
+use crate::replica::{Action, Commit, Event, Replica, Request};
+use crate::tree::cell::TreeReader;
+
+/// The core, and where its actions go.
+pub(super) struct Core {
+    inner: Mutex<Inner>,
+    /// Every thread may run the core: a standalone server.
+    direct: bool,
+    tree: TreeReader,
+    log: Arc<LogBox>,
+    inbox: Arc<CoreBox>,
+    metrics: Arc<Metrics>,
+}
+
+/// What the lock protects.
+pub(super) struct Inner {
+    pub replica: Replica<Origin>,
+    /// Committed, in order, not yet taken by the replica loop.
+    pub commits: VecDeque<Commit<Origin>>,
+    /// No more requests.
+    pub stopping: bool,
+    actions: Vec<Action<Origin>>,
+    appends: Vec<Arc<Proposal>>,
+}
+
+impl Core {
+    pub fn new(
+        replica: Replica<Origin>,
+        tree: TreeReader,
+        log: Arc<LogBox>,
+        inbox: Arc<CoreBox>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let direct = replica.peer().is_none();
+        let inner = Inner {
+            replica,
+            commits: VecDeque::new(),
+            stopping: false,
+            actions: Vec::new(),
+            appends: Vec::new(),
+        };
+        Self { inner: Mutex::new(inner), direct, tree, log, inbox, metrics }
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock()
+    }
+
+    /// True if every thread may run the core.
+    pub fn is_direct(&self) -> bool {
+        self.direct
+    }
+
+    /// Runs events on a standalone server: appends go to the log at once, commits stay for the
+    /// replica loop.
+    pub fn run(
+        &self,
+        inner: &mut Inner,
+        now: Now,
+        events: impl IntoIterator<Item = Event<Origin>>,
+    ) {
+        debug_assert!(self.direct, "a member's actions need the replica loop");
+        // I/O threads come here too, and survive panics elsewhere.
+        let _guard = AbortOnPanic;
+        let tree = self.tree.read();
+        for event in events {
+            inner.replica.handle(now, event, &tree, &mut inner.actions);
+            for action in inner.actions.drain(..) {
+                match action {
+                    Action::Append(proposal) => inner.appends.push(proposal),
+                    Action::Apply(commit) => inner.commits.push_back(commit),
+                    Action::Zab(action) => unreachable!("{action:?} on a standalone server"),
+                }
+            }
+        }
+        drop(tree);
+        self.log.post_bulk(&mut inner.appends);
+    }
+
+    /// Runs events on a member; `out` gets their actions.
+    pub fn run_member(
+        &self,
+        now: Now,
+        events: impl IntoIterator<Item = Event<Origin>>,
+        out: &mut Vec<Action<Origin>>,
+    ) {
+        let mut inner = self.lock();
+        let tree = self.tree.read();
+        for event in events {
+            inner.replica.handle(now, event, &tree, out);
+        }
+    }
+}
+
+impl Upstream for Core {
+    fn submit(&self, requests: &mut Vec<Request<Origin>>) {
+        self.metrics.prep_processor_request_queued.add(requests.len() as i64);
+        if !self.direct {
+            self.inbox.post_bulk(requests);
+            return;
+        }
+        let now = clock::now();
+        let mut inner = self.lock();
+        if inner.stopping {
+            requests.clear();
+            return;
+        }
+        self.run(&mut inner, now, requests.drain(..).map(Event::Request));
+        let commits = !inner.commits.is_empty();
+        drop(inner);
+        if commits {
+            self.inbox.post(Control::Commits);
+        }
+    }
+
+    fn heard(&self, session: SessionId, at: Mono, timeout_ms: i32) {
+        if self.direct {
+            let heard = Event::Heard(vec![(session, at, timeout_ms)]);
+            self.run(&mut self.lock(), clock::now(), [heard]);
+        } else {
+            self.inbox.post(Control::Heard(session, at, timeout_ms));
+        }
+    }
+}
