@@ -1,0 +1,367 @@
+//! The binary as a process: what it prints, which ports it opens, how it ends.
+//!
+//! Readiness is the server's own notification (`NOTIFY_SOCKET`), so nothing here guesses times.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// How long a server may take until it says so; only a failing test waits that long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Site {
+    dir: TempDir,
+    notify: UnixDatagram,
+    port: u16,
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Site {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let notify = UnixDatagram::bind(dir.path().join("notify")).unwrap();
+        notify.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self { dir, notify, port: free_port() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// `program` with the binary, its configuration and `flags` behind it.
+    fn command(&self, program: &[&str], text: &str, flags: &str) -> Command {
+        let file = self.path("zoo.cfg");
+        let head = format!(
+            "dataDir={}\nclientPort={}\nclientPortAddress=127.0.0.1\npreAllocSize=64\n",
+            self.path("data").display(),
+            self.port
+        );
+        let admin = if text.contains("admin.") { "" } else { "admin.enableServer=false\n" };
+        fs::write(&file, format!("{head}{admin}{text}")).unwrap();
+        let words: Vec<&str> =
+            program.iter().copied().chain([env!("CARGO_BIN_EXE_rookeeper")]).collect();
+        let mut command = Command::new(words[0]);
+        command
+            .args(&words[1..])
+            .arg("server")
+            .arg(file)
+            .env("SERVER_JVMFLAGS", flags)
+            .env("NOTIFY_SOCKET", self.path("notify"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn start(&self, text: &str, flags: &str) -> Process {
+        self.start_by(&[], text, flags)
+    }
+
+    fn start_by(&self, program: &[&str], text: &str, flags: &str) -> Process {
+        let child = self.command(program, text, flags).spawn().unwrap();
+        let process = Process(Some(child));
+        let mut buffer = [0; 64];
+        loop {
+            // An earlier server may have said that it stops.
+            let n = self.notify.recv(&mut buffer).expect("the server reports its state");
+            if &buffer[..n] == b"READY=1" {
+                return process;
+            }
+        }
+    }
+
+    /// A start that fails.
+    fn fails(&self, text: &str) -> Output {
+        self.command(&[], text, "").output().unwrap()
+    }
+
+    fn word(&self, word: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.write_all(word.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+}
+
+/// Killed if a test fails.
+struct Process(Option<Child>);
+
+impl Process {
+    fn signal(&self, signal: Signal) {
+        let child = self.0.as_ref().expect("running");
+        kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+    }
+
+    /// Ends it and gives what it printed.
+    fn stop(mut self) -> Output {
+        self.signal(Signal::SIGTERM);
+        let output = self.0.take().expect("running").wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(143));
+        output
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Status and body.
+fn http(port: u16, request: &str) -> (u16, String) {
+    let (status, body) = exchange(port, request);
+    (status, String::from_utf8(body).unwrap())
+}
+
+fn fetch(port: u16, path: &str) -> (u16, Vec<u8>) {
+    exchange(port, &format!("GET {path}"))
+}
+
+fn exchange(port: u16, request: &str) -> (u16, Vec<u8>) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let text = format!(
+        "{request} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nAuthorization: digest u:p\r\n\r\n"
+    );
+    stream.write_all(text.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head");
+    let body = answer.split_off(end + 4);
+    let head = String::from_utf8(answer).unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
+}
+
+fn refused(port: u16) -> bool {
+    TcpStream::connect(("127.0.0.1", port)).is_err()
+}
+
+#[test]
+fn the_log_begins_with_the_environment() {
+    let site = Site::new();
+    let output = site.start("", "").stop();
+    let log = String::from_utf8(output.stdout).unwrap();
+    for key in ["zookeeper.version", "host.name", "java.version", "os.name", "user.dir"] {
+        let said = format!("] - Server environment:{key}=");
+        assert!(log.contains(&said), "{key} in {log}");
+    }
+    assert!(log.contains(" - INFO  ["), "{log}");
+    assert!(!log.contains(" - DEBUG ["), "{log}");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn the_console_has_a_threshold() {
+    for (level, shown, hidden) in
+        [("WARN", " - WARN  [", " - INFO  ["), ("DEBUG", " - DEBUG [", " - TRACE [")]
+    {
+        let site = Site::new();
+        let process = site.start("", &format!("-Dzookeeper.console.threshold={level}"));
+        // Refused without a session: something worth a debug line.
+        let mut stream = TcpStream::connect(("127.0.0.1", site.port)).unwrap();
+        stream.write_all(&[0xff; 4]).unwrap();
+        let _ = stream.read(&mut [0]);
+        let log = String::from_utf8(process.stop().stdout).unwrap();
+        assert!(log.contains(shown), "{level}: {log}");
+        assert!(!log.contains(hidden), "{level}: {log}");
+    }
+}
+
+#[test]
+fn a_hang_up_can_be_ignored() {
+    let site = Site::new();
+    let process = site.start_by(&["nohup"], "", "");
+    process.signal(Signal::SIGHUP);
+    assert!(site.word("srvr").contains("Mode: standalone"));
+    process.stop();
+}
+
+#[test]
+fn running_out_of_descriptors_spares_those_who_are_in() {
+    let site = Site::new();
+    let shell = ["bash", "-c", "ulimit -n 64; exec \"$0\" \"$@\""];
+    let text = "maxClientCnxns=0\n4lw.commands.whitelist=ruok\n";
+    let process = site.start_by(&shell, text, "");
+    let connect = |n: usize| -> Vec<TcpStream> {
+        (0..n).map(|_| TcpStream::connect(("127.0.0.1", site.port)).unwrap()).collect()
+    };
+    let mut early = connect(1).remove(0);
+    let mut hello = vec![0, 0, 0, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 39, 16];
+    hello.resize(4 + 45, 0);
+    hello[31] = 16;
+    early.write_all(&hello).unwrap();
+    let mut answer = [0; 41];
+    early.read_exact(&mut answer).unwrap();
+    let many = connect(100);
+    // Xid -2, ping.
+    early.write_all(&[0, 0, 0, 8, 0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 11]).unwrap();
+    let mut pong = [0; 20];
+    early.read_exact(&mut pong).unwrap();
+    assert_eq!(pong[..8], [0, 0, 0, 16, 0xff, 0xff, 0xff, 0xfe]);
+    drop(many);
+    // There is room again.
+    assert_eq!(site.word("ruok"), "imok");
+    let log = String::from_utf8(process.stop().stdout).unwrap();
+    assert!(log.contains("cannot accept a connection"), "{log}");
+}
+
+#[test]
+fn the_admin_server_obeys_its_keys() {
+    let site = Site::new();
+    let port = free_port();
+    let text = format!(
+        "admin.serverPort={port}\nadmin.serverAddress=127.0.0.1\nadmin.commandURL=/x\n\
+         admin.snapshot.enabled=false\nadmin.restore.enabled=false\nabc=1\n"
+    );
+    let process = site.start(&text, "");
+    let (status, body) = http(port, "GET /x/ruok");
+    assert_eq!((status, body.contains("\"command\" : \"ruok\"")), (200, true), "{body}");
+    assert_eq!(http(port, "GET /commands/ruok").0, 404);
+    assert_eq!(http(port, "GET /x/snapshot").0, 503);
+    assert_eq!(http(port, "POST /x/restore").0, 503);
+    assert!(http(port, "GET /x/srvr").1.contains("\"server_state\" : \"standalone\""));
+    assert!(http(port, "GET /x/conf").1.contains(&format!("\"client_port\" : {}", site.port)));
+    assert!(http(port, "GET /x/sysp").1.contains("\"zookeeper.abc\" : \"1\""));
+    let (_, icfg) = http(port, "GET /x/icfg");
+    assert!(icfg.contains("admin.commandURL=/x\\n"), "{icfg}");
+    let elsewhere = TcpStream::connect(SocketAddr::from(([127, 0, 0, 2], port)));
+    assert!(elsewhere.is_err(), "only where it was told to");
+    let log = String::from_utf8(process.stop().stdout).unwrap();
+    assert!(log.contains("Started AdminServer on address"), "{log}");
+
+    // A busy port: the server does not start, with an exit code of its own.
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = busy.local_addr().unwrap().port();
+    let text = format!("admin.serverPort={port}\nadmin.serverAddress=127.0.0.1\n");
+    let output = site.fails(&text);
+    assert_eq!(output.status.code(), Some(4));
+    let said = "Unable to start AdminServer, exiting abnormally\n";
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), said);
+    // Switched off, it does not matter.
+    site.start(&format!("{text}admin.enableServer=false\n"), "").stop();
+}
+
+#[test]
+fn snapshots_can_be_fetched_now_and_then() {
+    for (interval, second) in [(300_000, 429), (0, 200)] {
+        let site = Site::new();
+        let port = free_port();
+        let text = format!(
+            "admin.serverPort={port}\nadmin.serverAddress=127.0.0.1\n\
+             admin.rateLimiterIntervalInMS={interval}\n"
+        );
+        let process = site.start(&text, "");
+        let fetch = || fetch(port, "/commands/snapshot");
+        let (status, body) = fetch();
+        assert_eq!(status, 200);
+        let file = fs::read(site.path("data/version-2/snapshot.0")).unwrap();
+        assert!(body == file, "the bytes of the file");
+        assert_eq!(fetch().0, second);
+        process.stop();
+    }
+}
+
+#[test]
+fn metrics_have_a_port_of_their_own() {
+    let site = Site::new();
+    let port = free_port();
+    let class = "metricsProvider.className=\
+        org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider";
+    let text =
+        format!("{class}\nmetricsProvider.httpPort={port}\nmetricsProvider.httpHost=127.0.0.1\n");
+    let process = site.start(&format!("{text}4lw.commands.whitelist=mntr\n"), "");
+    let (status, body) = http(port, "GET /metrics");
+    assert_eq!(status, 200);
+    assert!(body.contains("# TYPE znode_count gauge\nznode_count 5.0\n"), "{body}");
+    assert!(body.contains("\nprocess_open_fds "), "{body}");
+    // Only there.
+    assert!(TcpStream::connect(SocketAddr::from(([127, 0, 0, 2], port))).is_err());
+    let mntr = site.word("mntr");
+    assert!(mntr.contains("\nzk_znode_count\t5.0\n"), "{mntr}");
+    assert!(mntr.contains("zk_fsynctime{quantile=\"0.5\"}\t"), "{mntr}");
+    process.stop();
+    let process = site.start(&format!("{text}metricsProvider.exportJvmInfo=false\n"), "");
+    assert!(!http(port, "GET /metrics").1.contains("\nprocess_open_fds "));
+    process.stop();
+    // Without the class nobody listens; with a busy port the start fails.
+    let process = site.start(&format!("metricsProvider.httpPort={port}\n"), "");
+    assert!(refused(port));
+    process.stop();
+    let _busy = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    assert_eq!(site.fails(&text).status.code(), Some(1));
+}
+
+#[test]
+fn a_tls_port_is_refused_rather_than_forgotten() {
+    for (factory, why) in [
+        ("NIOServerCnxnFactory", "SSL isn't supported in NIOServerCnxn"),
+        ("NettyServerCnxnFactory", "TLS is not supported yet"),
+    ] {
+        let site = Site::new();
+        let class = format!("serverCnxnFactory=org.apache.zookeeper.server.{factory}");
+        let output = site.fails(&format!("secureClientPort=0\n{class}\n"));
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8(output.stdout).unwrap().contains(why), "{factory}");
+    }
+}
+
+#[test]
+fn cleanup_removes_what_a_purge_would() {
+    let site = Site::new();
+    // Each start that replays something leaves a snapshot: sessions are something.
+    let hello = {
+        let mut hello = vec![0, 0, 0, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 39, 16];
+        hello.resize(4 + 45, 0);
+        hello[31] = 16;
+        hello
+    };
+    for _ in 0..6 {
+        let process = site.start("", "");
+        let mut stream = TcpStream::connect(("127.0.0.1", site.port)).unwrap();
+        stream.write_all(&hello).unwrap();
+        stream.read_exact(&mut [0; 41]).unwrap();
+        process.stop();
+    }
+    let snapshots = || {
+        let dir = fs::read_dir(site.path("data/version-2")).unwrap();
+        let names = dir.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.filter(|name| name.starts_with("snapshot.")).collect();
+        names.sort();
+        names
+    };
+    let before = snapshots();
+    assert_eq!(before.len(), 6, "{before:?}");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/zkCleanup.sh");
+    let output = Command::new(script)
+        .args(["-n", "3"])
+        .env("ROOKEEPER", env!("CARGO_BIN_EXE_rookeeper"))
+        .env("ZOOCFGDIR", site.dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    for name in &before[..3] {
+        let line = format!("\t{}", site.path("data/version-2").join(name).display());
+        assert!(
+            said.lines().any(|l| l.starts_with("Removing file: ") && l.ends_with(&line)),
+            "{name} in {said}"
+        );
+    }
+    assert_eq!(snapshots(), before[3..]);
+    site.start("", "").stop();
+}
