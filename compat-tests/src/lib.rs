@@ -9,6 +9,7 @@
 //! * [`wire`]: frames, sessions, pipelining, watch events, broken input.
 //! * [`walk`]: everything a client can see of a tree, as text.
 //! * [`diff`]: random operations in lockstep against two servers.
+//! * [`ensemble`]: servers of any mix of both kinds as one ensemble, as one test at a time.
 //! * [`load`]: the load generator and its floor.
 //! * [`program`]: clients of other languages, whose transcripts are compared.
 //!
@@ -17,6 +18,7 @@
 #![warn(missing_docs)]
 
 pub mod diff;
+pub mod ensemble;
 pub mod load;
 pub mod program;
 pub mod random;

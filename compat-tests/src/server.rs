@@ -121,6 +121,12 @@ impl Server {
 
     /// Starts and waits until clients are served.
     pub fn start(&mut self) -> Result<()> {
+        self.launch()?;
+        self.await_serving()
+    }
+
+    /// Starts and does not wait: a member of an ensemble serves only when others are there.
+    pub fn launch(&mut self) -> Result<()> {
         ensure!(self.running.is_none(), "{} runs already", self.kind);
         self.starts += 1;
         let config = self.write_config()?;
@@ -131,13 +137,13 @@ impl Server {
             }
             Kind::Java(release) => Running::Process(self.spawn_java(release, &config)?),
         });
+        Ok(())
+    }
+
+    /// Waits until clients are served.
+    pub fn await_serving(&mut self) -> Result<()> {
         let deadline = Instant::now() + START_MAX;
-        loop {
-            // A Java server that is still loading may take the word and never answer.
-            let answer = self.ask("srvr", Duration::from_millis(300));
-            if answer.is_ok_and(|answer| answer.contains("Mode: ")) {
-                return Ok(());
-            }
+        while self.mode().is_none() {
             if !self.is_alive() || Instant::now() > deadline {
                 let log = self.log();
                 self.kill_9().ok();
@@ -145,6 +151,14 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+        Ok(())
+    }
+
+    /// What `srvr` says behind `Mode: `; `None` while no clients are served.
+    pub fn mode(&self) -> Option<String> {
+        // A Java server that is still loading may take the word and never answer.
+        let answer = self.ask("srvr", Duration::from_millis(300)).ok()?;
+        answer.lines().find_map(|line| line.strip_prefix("Mode: ")).map(str::to_owned)
     }
 
     /// `kill -9`: nothing is flushed, nothing is closed.
@@ -155,6 +169,19 @@ impl Server {
     /// SIGTERM, and waits for the end.
     pub fn stop(&mut self) -> Result<()> {
         self.end(Signal::SIGTERM)
+    }
+
+    /// Stops the process (SIGSTOP) where it is, or lets it go on.
+    pub fn pause(&mut self, pause: bool) -> Result<()> {
+        let signal = if pause { Signal::SIGSTOP } else { Signal::SIGCONT };
+        match &self.running {
+            None => bail!("{} does not run", self.kind),
+            Some(Running::Process(child)) => {
+                let pid = Pid::from_raw(i32::try_from(child.id())?);
+                kill(pid, signal).context("sending the signal")
+            }
+            Some(Running::Container(container)) => send_to_container(container.id(), signal),
+        }
     }
 
     /// Process id of our server, or of a Java server without a container.
@@ -228,10 +255,7 @@ impl Server {
                 }
             }
             Running::Container(container) => {
-                let output = Command::new("docker")
-                    .args(["kill", "--signal", &(signal as i32).to_string(), container.id()])
-                    .output()?;
-                ensure!(output.status.success(), "docker kill: {output:?}");
+                send_to_container(container.id(), signal)?;
                 let output = Command::new("docker").args(["wait", container.id()]).output()?;
                 ensure!(output.status.success(), "docker wait: {output:?}");
                 fs::write(self.log_path(self.starts), container_log(&container))?;
@@ -428,6 +452,13 @@ fn engine_answers() -> bool {
         }
         answers
     })
+}
+
+fn send_to_container(id: &str, signal: Signal) -> Result<()> {
+    let number = (signal as i32).to_string();
+    let output = Command::new("docker").args(["kill", "--signal", &number, id]).output()?;
+    ensure!(output.status.success(), "docker kill: {output:?}");
+    Ok(())
 }
 
 fn container_log(container: &ContainerAsync<GenericImage>) -> String {

@@ -1,0 +1,296 @@
+//! Ensembles of any mix of Java releases and ours on loopback.
+//!
+//! One at a time in a process: three servers are enough for two cores. Every wait ends with an event
+//! or with the logs of all servers in the failure.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use jute::proto::{SyncRequest, op};
+use jute::{Encode, proto};
+
+use crate::server::{Kind, Server, free_port, scratch};
+use crate::walk::{differences, walk};
+use crate::wire::{Hello, Reply, Session};
+
+/// How long an ensemble may take for anything: a loaded machine is no failure.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// What a server votes for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Votes.
+    Participant,
+    /// Only hears.
+    Observer,
+}
+
+/// One member: what it runs and whether it votes. Its sid is its place, from 1.
+pub type Member = (Kind, Part);
+
+/// Servers with a common configuration; all stopped at first.
+pub struct Ensemble {
+    servers: Vec<Server>,
+    home: tempfile::TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Ensemble {
+    /// Directories and configurations; nothing runs yet. `settings` are lines of every `zoo.cfg`,
+    /// `flags` JVM flags of every server.
+    pub fn new(
+        name: &str,
+        members: &[Member],
+        settings: &[(&str, &str)],
+        flags: &[&str],
+    ) -> Result<Self> {
+        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let home = scratch(name)?;
+        let lines: Vec<(String, String)> = members
+            .iter()
+            .zip(1..)
+            .map(|((_, part), sid)| {
+                let role = match part {
+                    Part::Participant => "participant",
+                    Part::Observer => "observer",
+                };
+                let (quorum, election) = (free_port(), free_port());
+                (format!("server.{sid}"), format!("127.0.0.1:{quorum}:{election}:{role}"))
+            })
+            .collect();
+        let mut servers = Vec::new();
+        for ((kind, part), sid) in members.iter().zip(1..) {
+            let mut server = Server::new(*kind, &home.path().join(sid.to_string()))?
+                .set("tickTime", 1000)
+                .set("initLimit", 30)
+                .set("syncLimit", 10)
+                .set("4lw.commands.whitelist", "*");
+            for (key, value) in &lines {
+                server = server.set(key, value);
+            }
+            if *part == Part::Observer {
+                server = server.set("peerType", "observer");
+            }
+            for (key, value) in settings {
+                server = server.set(key, value);
+            }
+            for flag in flags {
+                server = server.jvm_flag(flag);
+            }
+            fs::write(server.data_dir().join("myid"), format!("{sid}\n"))?;
+            servers.push(server);
+        }
+        Ok(Self { servers, home, _turn: turn })
+    }
+
+    /// The server with this sid.
+    pub fn server(&mut self, sid: usize) -> &mut Server {
+        &mut self.servers[sid - 1]
+    }
+
+    /// All sids.
+    pub fn sids(&self) -> std::ops::RangeInclusive<usize> {
+        1..=self.servers.len()
+    }
+
+    /// Where a server's `zoo.cfg` is.
+    pub fn config(&self, sid: usize) -> PathBuf {
+        self.home.path().join(sid.to_string()).join("zoo.cfg")
+    }
+
+    /// `host:port` of every server, as clients take it.
+    pub fn connect_string(&self) -> String {
+        let all: Vec<String> = self.servers.iter().map(|s| s.address().to_string()).collect();
+        all.join(",")
+    }
+
+    /// Starts these together and waits until all serve.
+    pub fn start(&mut self, sids: &[usize]) -> Result<()> {
+        for sid in sids {
+            self.server(*sid).launch()?;
+        }
+        for sid in sids {
+            let result = self.server(*sid).await_serving();
+            result.with_context(|| format!("server {sid}\n{}", self.logs()))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until a server has this mode.
+    pub fn await_mode(&mut self, sid: usize, mode: &str) -> Result<()> {
+        self.until(&format!("server {sid} is {mode}"), |all| {
+            Ok(all.servers[sid - 1].mode().as_deref() == Some(mode))
+        })
+    }
+
+    /// Waits until one of these leads and the others follow it; tells which.
+    pub fn await_leader(&mut self, sids: &[usize]) -> Result<usize> {
+        let mut leader = 0;
+        self.until(&format!("{sids:?} have a leader"), |all| {
+            let mut modes = sids.iter().map(|sid| (*sid, all.servers[sid - 1].mode()));
+            leader = 0;
+            Ok(modes.all(|(sid, mode)| match mode.as_deref() {
+                Some("leader") => {
+                    leader = sid;
+                    true
+                }
+                Some("follower" | "observer") => true,
+                _ => false,
+            }) && leader != 0)
+        })?;
+        Ok(leader)
+    }
+
+    /// A new session at one server.
+    pub fn session(&self, sid: usize) -> Result<Session> {
+        self.session_with(sid, &Hello::default())
+    }
+
+    /// A new or continued session at one server.
+    pub fn session_with(&self, sid: usize, hello: &Hello) -> Result<Session> {
+        let address = self.servers[sid - 1].address();
+        Session::open_with(address, hello).with_context(|| format!("a session at server {sid}"))
+    }
+
+    /// Polls until `done`; on failure the logs say why.
+    pub fn until(
+        &mut self,
+        what: &str,
+        mut done: impl FnMut(&mut Self) -> Result<bool>,
+    ) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while !done(self).with_context(|| format!("waiting until {what}"))? {
+            if Instant::now() > deadline {
+                bail!("waited {PATIENCE:?} in vain until {what}\n{}", self.logs());
+            }
+            sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Waits until these servers have applied the same transactions, then compares all they show
+    /// to a client, metadata included. Every digest a server checked must have been right, too.
+    pub fn assert_same(&mut self, sids: &[usize]) -> Result<()> {
+        let mut trees = Vec::new();
+        for sid in sids {
+            let mut session = self.session(*sid)?;
+            sync(&mut session)?;
+            trees.push((*sid, session));
+        }
+        // The sessions above are transactions, too. And `sync` at a Java leader is no barrier for
+        // its own clients, so what differs at first is looked at again.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = compare(&mut trees)?;
+            if found.is_empty() {
+                break;
+            }
+            ensure!(Instant::now() < deadline, "{found}\n{}", self.logs());
+            sleep(Duration::from_millis(20));
+        }
+        for sid in sids {
+            let metrics = self.server(*sid).four_letter_word("mntr")?;
+            let wrong = metrics.lines().find_map(|l| l.strip_prefix("zk_digest_mismatches_count"));
+            // 3.5 has no digests.
+            if let Some(count) = wrong {
+                ensure!(count.trim() == "0", "server {sid} found {} wrong digests", count.trim());
+            }
+        }
+        Ok(())
+    }
+
+    /// The end of every server's log.
+    pub fn logs(&self) -> String {
+        let mut text = String::new();
+        for (server, sid) in self.servers.iter().zip(1..) {
+            let log = server.log();
+            let lines: Vec<&str> = log.lines().filter(|l| !l.contains("environment:")).collect();
+            let end = lines[lines.len().saturating_sub(60)..].join("\n");
+            let _ = writeln!(text, "---- server {sid}, {}:\n{end}", server.kind());
+        }
+        text
+    }
+}
+
+/// What differs between the trees that sessions at different servers see.
+fn compare(sessions: &mut [(usize, Session)]) -> Result<String> {
+    let mut first = None;
+    for (sid, session) in sessions {
+        sync(session)?;
+        let mut tree = walk(session)?;
+        // Its stat is a server's own in Java.
+        tree.remove("/zookeeper/config");
+        match &first {
+            None => first = Some((*sid, tree)),
+            Some((other, expected)) => {
+                let found = differences(expected, &tree);
+                if !found.is_empty() {
+                    return Ok(format!("servers {other} and {sid} differ:\n{}", found.join("\n")));
+                }
+            }
+        }
+    }
+    Ok(String::new())
+}
+
+/// Waits until the server of this session has seen everything committed before.
+pub fn sync(session: &mut Session) -> Result<()> {
+    session.must(op::SYNC, &SyncRequest { path: Some("/".into()) }.to_vec())?;
+    Ok(())
+}
+
+/// Sets data; returns the error code.
+pub fn set_data(session: &mut Session, path: &str, data: &[u8]) -> Result<i32> {
+    let body =
+        proto::SetDataRequest { path: Some(path.into()), data: Some(data), version: -1 }.to_vec();
+    Ok(session.call(op::SET_DATA, &body)?.header.err)
+}
+
+/// Deletes; returns the error code.
+pub fn delete(session: &mut Session, path: &str) -> Result<i32> {
+    let body = proto::DeleteRequest { path: Some(path.into()), version: -1 }.to_vec();
+    Ok(session.call(op::DELETE, &body)?.header.err)
+}
+
+/// True if the znode is there.
+pub fn exists(session: &mut Session, path: &str) -> Result<bool> {
+    match session.data(path)? {
+        Ok(_) => Ok(true),
+        Err(-101) => Ok(false),
+        Err(code) => bail!("getData {path}: {code}"),
+    }
+}
+
+/// Reads or looks for a znode and leaves a watch.
+pub fn watch(session: &mut Session, kind: i32, path: &str) -> Result<i32> {
+    let body = proto::GetDataRequest { path: Some(path.into()), watch: true }.to_vec();
+    Ok(session.call(kind, &body)?.header.err)
+}
+
+/// The next watch event as type, state and path.
+pub fn event(session: &mut Session) -> Result<(i32, i32, String)> {
+    if session.events.is_empty() {
+        let payload = session.wire.receive()?.context("the server closed the connection")?;
+        let reply = Reply::parse(&payload)?;
+        ensure!(reply.header.xid == proto::XID_NOTIFICATION, "{reply:?} is no event");
+        session.events.push(reply);
+    }
+    let reply = session.events.remove(0);
+    let mut input = jute::Reader::new(&reply.body);
+    let (kind, state) = (input.read()?, input.read()?);
+    let path = input.read::<Option<std::borrow::Cow<'_, str>>>()?.unwrap_or_default().into_owned();
+    Ok((kind, state, path))
+}
+
+/// Ends a session as clients do.
+pub fn close(mut session: Session) -> Result<()> {
+    session.must(op::CLOSE_SESSION, &[])?;
+    Ok(())
+}
