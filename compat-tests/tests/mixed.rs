@@ -8,14 +8,11 @@
 //! COMPAT_MATRIX=full cargo test -p compat-tests --test mixed -- --nocapture
 //! ```
 
-use std::fs;
-use std::io::Write;
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use compat_tests::ensemble::{
-    Ensemble, Member, Part, close, delete, event, exists, set_data, sync, watch,
+    Ensemble, Member, Part, close, delete, event, exists, set_data, watch,
 };
 use compat_tests::server::{Kind, RELEASES, TARGET};
 use compat_tests::wire::{Hello, Session, create_body};
@@ -156,7 +153,7 @@ fn moves(all: &mut Ensemble, here: usize, there: usize) -> Result<()> {
     ensure!(set_data(&mut b, &path, b"there")? == 0);
     // The old connection no longer owns the session: no change through it.
     let code = set_data(&mut a, &path, b"stolen");
-    ensure!(!matches!(code, Ok(0)), "a write through the connection that lost the session");
+    ensure!(!matches!(code, Ok(0)), "{here} took a write of a session that is at {there}");
     drop(a);
     let mut a = all.session_with(here, &hello)?;
     until_seen(&mut a, &path)?;
