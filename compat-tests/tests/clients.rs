@@ -58,16 +58,40 @@ fn same_after(
 
 #[test]
 fn java_client() {
-    same("java", "", 120, |address| {
-        let cache = cache_dir();
-        let classes = cache.join("clients/java");
-        let jars = jars(TARGET).unwrap();
-        let mut command = Command::new("java");
-        command.arg("-XX:TieredStopAtLevel=1").arg("-Dzookeeper.root.level=OFF").arg("-cp");
-        command.arg(format!("{}:{}:{}/*", classes.display(), log_config(), jars.display()));
-        command.args(["Scenario", address]);
-        command
-    });
+    same("java", "", 120, java_program);
+}
+
+/// The Java client again, but at the crash the other program takes over the directory: the client's
+/// sessions, ephemerals and watches go on there.
+#[test]
+fn java_client_across_a_swap_of_servers() {
+    let run = |first: Kind, second: Kind| {
+        let home = scratch("swap").unwrap();
+        let mut server = server(first, home.path());
+        let lines = transcript(java_program(&server.address().to_string()), "", || {
+            server.kill_9()?;
+            server.become_kind(second);
+            server.start()
+        });
+        lines.unwrap_or_else(|error| {
+            panic!("from {first} to {second}: {error:#}\nserver:\n{}", server.log())
+        })
+    };
+    let there = run(Kind::Java(TARGET), subject());
+    let back = run(subject(), Kind::Java(TARGET));
+    let found = differences(&there, &back);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    assert_eq!(there.last().map(String::as_str), Some("done"));
+}
+
+fn java_program(address: &str) -> Command {
+    let classes = cache_dir().join("clients/java");
+    let jars = jars(TARGET).unwrap();
+    let mut command = Command::new("java");
+    command.arg("-XX:TieredStopAtLevel=1").arg("-Dzookeeper.root.level=OFF").arg("-cp");
+    command.arg(format!("{}:{}:{}/*", classes.display(), log_config(), jars.display()));
+    command.args(["Scenario", address]);
+    command
 }
 
 #[test]
