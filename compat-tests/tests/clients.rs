@@ -2,6 +2,8 @@
 //! print the same lines. Each has a crash of the server in the middle.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+#![allow(clippy::unwrap_used)]
+
 use std::process::Command;
 
 use compat_tests::program::{differences, transcript};

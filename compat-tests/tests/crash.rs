@@ -2,6 +2,8 @@
 //! not is there whole or not at all, and the server always comes back.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;

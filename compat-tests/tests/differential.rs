@@ -2,6 +2,8 @@
 //! test. `COMPAT_SEED` and `COMPAT_OPS` choose another program and another length.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+#![allow(clippy::unwrap_used)]
+
 use compat_tests::diff::{Profile, lockstep};
 use compat_tests::random::Random;
 use compat_tests::server::{Kind, Server, TARGET, scratch};

@@ -2,6 +2,8 @@
 //! sessions go on.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
