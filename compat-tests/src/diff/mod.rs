@@ -17,5 +17,5 @@ pub mod render;
 pub mod run;
 pub mod steps;
 
-pub use run::{Difference, Report, lockstep};
+pub use run::{Difference, Lockstep, Report, lockstep};
 pub use steps::Profile;

@@ -58,40 +58,88 @@ pub fn lockstep(
     profile: Profile,
     operations: usize,
 ) -> Result<Report> {
-    let mut generator = Generator::new(seed, profile);
-    let mut sides = [Side::new(reference), Side::new(subject)];
-    let mut report = Report::default();
-    let mut history: VecDeque<String> = VecDeque::new();
-    let mut number = 0;
-    while report.operations < operations {
-        number += 1;
-        let step = generator.next_step();
-        report.operations += match &step {
+    let mut run = Lockstep::new(reference, subject, seed, profile);
+    run.go_on(operations)?;
+    Ok(run.report)
+}
+
+/// A run that can be interrupted, for what happens to the servers themselves.
+pub struct Lockstep {
+    generator: Generator,
+    sides: [Side; 2],
+    history: VecDeque<String>,
+    number: usize,
+    /// So far.
+    pub report: Report,
+}
+
+impl Lockstep {
+    /// Both servers must be empty.
+    pub fn new(reference: SocketAddr, subject: SocketAddr, seed: u64, profile: Profile) -> Self {
+        Self {
+            generator: Generator::new(seed, profile),
+            sides: [Side::new(reference), Side::new(subject)],
+            history: VecDeque::new(),
+            number: 0,
+            report: Report::default(),
+        }
+    }
+
+    /// Does so many operations more, or stops at the first difference. Fails only if the reference
+    /// cannot be talked to.
+    pub fn go_on(&mut self, operations: usize) -> Result<()> {
+        let end = self.report.operations + operations;
+        while self.report.difference.is_none() && self.report.operations < end {
+            let step = self.generator.next_step();
+            self.take(&step)?;
+        }
+        Ok(())
+    }
+
+    /// Both servers have been restarted: all connections are gone, the sessions are not.
+    pub fn servers_restarted(&mut self) {
+        self.history.push_back("both servers were restarted".to_owned());
+        for side in &mut self.sides {
+            side.disconnect();
+        }
+        self.look();
+    }
+
+    fn take(&mut self, step: &Step) -> Result<()> {
+        self.number += 1;
+        self.report.operations += match step {
             Step::Requests(_, requests) => requests.len(),
             _ => 1,
         };
-        let expected = sides[0].take(&step).with_context(|| format!("reference: {step:?}"))?;
-        let actual = match sides[1].take(&step) {
+        let expected = self.sides[0].take(step).with_context(|| format!("reference: {step:?}"))?;
+        let actual = match self.sides[1].take(step) {
             Ok(lines) => lines,
             Err(error) => vec![format!("FAILED {error:#}")],
         };
-        report.events += expected.iter().filter(|line| line.contains(" event ")).count();
-        report.errors += expected.iter().filter(|line| line.contains(" err -")).count();
-        history.push_back(describe(number, &step, &expected));
-        if history.len() > HISTORY {
-            history.pop_front();
+        self.report.events += expected.iter().filter(|line| line.contains(" event ")).count();
+        self.report.errors += expected.iter().filter(|line| line.contains(" err -")).count();
+        self.history.push_back(describe(self.number, step, &expected));
+        if self.history.len() > HISTORY {
+            self.history.pop_front();
         }
         if expected != actual {
             let lines = compare(&expected, &actual);
-            report.difference = Some(Difference { step: number, history: history.into(), lines });
-            return Ok(report);
+            let history = std::mem::take(&mut self.history).into();
+            self.report.difference = Some(Difference { step: self.number, history, lines });
         }
-        generator.last_zxid = sides[0].last_zxid;
-        generator.created.append(&mut sides[0].names.created);
-        generator.open = std::array::from_fn(|slot| sides[0].slots[slot].wire.is_some());
-        generator.known = std::array::from_fn(|slot| sides[0].slots[slot].connected.is_some());
+        self.look();
+        Ok(())
     }
-    Ok(report)
+
+    /// The generator learns what the reference has shown.
+    fn look(&mut self) {
+        let reference = &mut self.sides[0];
+        self.generator.last_zxid = reference.last_zxid;
+        self.generator.created.append(&mut reference.names.created);
+        self.generator.open = std::array::from_fn(|slot| reference.slots[slot].wire.is_some());
+        self.generator.known =
+            std::array::from_fn(|slot| reference.slots[slot].connected.is_some());
+    }
 }
 
 fn describe(number: usize, step: &Step, answers: &[String]) -> String {
@@ -151,6 +199,13 @@ impl Side {
             names: Names::default(),
             slots: std::array::from_fn(|_| Slot::default()),
             last_zxid: 0,
+        }
+    }
+
+    fn disconnect(&mut self) {
+        for slot in &mut self.slots {
+            slot.wire = None;
+            slot.pending.clear();
         }
     }
 
