@@ -13,7 +13,7 @@ use rookeeper::base::{Epoch, Proposal, Sid, Zxid};
 use rookeeper::storage::disk::Disk;
 use rookeeper::storage::disk::faulty::FaultyDisk;
 use rookeeper::storage::purge::{self, purge};
-use rookeeper::storage::truncate::truncate;
+use rookeeper::storage::truncate::{adopt_snapshot, truncate};
 use rookeeper::storage::txnlog::{LogFile, TxnLogReader, range};
 use rookeeper::storage::{
     DataDirs, Durable, LogOptions, Options, OwnedTreeSource, RealDisk, Restored, StorageError,
@@ -73,6 +73,11 @@ fn create(zxid: i64) -> Proposal {
 fn error(zxid: i64) -> Proposal {
     let header = TxnHeader { client_id: 7, cxid: 1, zxid, time: 1, kind: op::ERROR };
     Proposal::encode(header, Txn::Error(ErrorTxn { err: -5 }), None)
+}
+
+/// Defaults, but a little padding only: the disk is in memory.
+fn small() -> Options {
+    options(LogOptions { preallocate_bytes: 1 << 10, ..LogOptions::default() })
 }
 
 fn options(log: LogOptions) -> Options {
@@ -145,11 +150,8 @@ fn padding_is_javas() {
 fn one_sync_per_commit() {
     let disk = FaultyDisk::new();
     let dirs = dirs_of(&disk);
-    let mut writer = TxnLogWriter::new(
-        dirs.clone(),
-        &Options::default(),
-        Durable::by_received_snapshot(Zxid(0)),
-    );
+    let mut writer =
+        TxnLogWriter::new(dirs.clone(), &small(), Durable::by_received_snapshot(Zxid(0)));
     for zxid in 1..=1000 {
         writer.append(&set_data(zxid, 100)).unwrap();
     }
@@ -177,11 +179,8 @@ fn force_sync_no_never_syncs() {
 #[test]
 fn a_failed_sync_is_final() {
     let disk = FaultyDisk::new();
-    let mut writer = TxnLogWriter::new(
-        dirs_of(&disk),
-        &Options::default(),
-        Durable::by_received_snapshot(Zxid(0)),
-    );
+    let mut writer =
+        TxnLogWriter::new(dirs_of(&disk), &small(), Durable::by_received_snapshot(Zxid(0)));
     disk.fail_sync_after(0);
     writer.append(&set_data(1, 10)).unwrap();
     assert!(matches!(writer.commit(), Err(StorageError::Io { action: "fsync", .. })));
@@ -194,11 +193,8 @@ fn a_failed_sync_is_final() {
 fn a_full_disk_is_said_to_be_full() {
     let disk = FaultyDisk::new();
     disk.set_capacity(Some(1000));
-    let mut writer = TxnLogWriter::new(
-        dirs_of(&disk),
-        &Options::default(),
-        Durable::by_received_snapshot(Zxid(0)),
-    );
+    let mut writer =
+        TxnLogWriter::new(dirs_of(&disk), &small(), Durable::by_received_snapshot(Zxid(0)));
     writer.append(&set_data(1, 500)).unwrap();
     writer.commit().expect("the padding does not fit, the data does");
     writer.append(&set_data(2, 500)).unwrap();
@@ -218,7 +214,7 @@ fn zxids_in_order_or_nothing() {
     ] {
         let mut writer = TxnLogWriter::new(
             dirs_of(&FaultyDisk::new()),
-            &Options::default(),
+            &small(),
             Durable::by_received_snapshot(Zxid(last)),
         );
         let result = writer.append(&set_data(next, 1));
@@ -227,7 +223,7 @@ fn zxids_in_order_or_nothing() {
     // What a Java 3.9 leader sends for a request it could not decode.
     let mut writer = TxnLogWriter::new(
         dirs_of(&FaultyDisk::new()),
-        &Options::default(),
+        &small(),
         Durable::by_received_snapshot(Zxid(5)),
     );
     writer.append(&error(5)).unwrap();
@@ -300,11 +296,8 @@ fn existing_logs_are_never_overwritten() {
     {
         let disk = FaultyDisk::new();
         disk.put(&Path::new(DATA).join("log.46"), content);
-        let mut writer = TxnLogWriter::new(
-            dirs_of(&disk),
-            &Options::default(),
-            Durable::by_received_snapshot(Zxid(0x45)),
-        );
+        let mut writer =
+            TxnLogWriter::new(dirs_of(&disk), &small(), Durable::by_received_snapshot(Zxid(0x45)));
         writer.append(&set_data(0x46, 10)).unwrap();
         let result = writer.commit();
         assert_eq!(result.is_ok(), free, "{result:?}");
@@ -338,7 +331,7 @@ fn ranges_for_a_sync() {
     let mut reader = TxnLogReader::open(&dirs, 1 << 20, Zxid(0x49), true).unwrap();
     assert_eq!(reader.next_logged().unwrap().unwrap().zxid, Zxid(0x4a));
     let last = Durable::by_received_snapshot(Zxid(0x4a));
-    let mut writer = TxnLogWriter::new(dirs.clone(), &Options::default(), last);
+    let mut writer = TxnLogWriter::new(dirs.clone(), &small(), last);
     writer.append(&set_data(0x4b, 10)).unwrap();
     writer.commit().unwrap();
     assert_eq!(reader.next_logged().unwrap().unwrap().zxid, Zxid(0x4b));
@@ -394,7 +387,7 @@ fn truncation() {
 fn a_new_history_behind_a_truncation() {
     let disk = FaultyDisk::new();
     let dirs = dirs_of(&disk);
-    let options = Options::default();
+    let options = small();
     let restored = start(&dirs, &options).unwrap();
     let mut writer = TxnLogWriter::new(dirs.clone(), &options, restored.last);
     for zxid in 1..=5 {
@@ -410,6 +403,35 @@ fn a_new_history_behind_a_truncation() {
     let restored = start(&dirs, &options).unwrap();
     assert_eq!((restored.last.zxid(), restored.replayed), (Zxid(6), 6));
     assert_eq!(names(&dirs), ["log.1", "log.4", "snapshot.0"]);
+}
+
+/// A leader that answers with a snapshot older than what we logged: what it does not have is gone.
+#[test]
+fn a_received_snapshot_is_the_whole_history() {
+    let (_, dirs) = with_snapshots(&[10, 20, 30], 35);
+    let options = small();
+    let mut theirs = restored_at(15);
+    let mut source = OwnedTreeSource::new(&mut theirs.tree).unwrap();
+    let file = write_snapshot(&dirs, &options.snapshot, &mut source).unwrap();
+    let durable = adopt_snapshot(&dirs, &options, file).unwrap();
+    assert_eq!(names(&dirs).join(" "), "log.1 log.d snapshot.0 snapshot.a snapshot.f");
+    let restored = start(&dirs, &options).unwrap();
+    assert_eq!((restored.last, restored.replayed), (durable, 0));
+    assert_eq!(restored.tree.digest(), theirs.tree.digest());
+    let mut writer = TxnLogWriter::new(dirs.clone(), &options, restored.last);
+    writer.append(&create(0x1_0000_0001)).unwrap();
+    writer.commit().unwrap();
+    assert_eq!(start(&dirs, &options).unwrap().last.zxid(), Zxid(0x1_0000_0001));
+}
+
+/// A server of its own with the transactions up to `zxid`.
+fn restored_at(zxid: i64) -> Restored {
+    let dirs = dirs_of(&FaultyDisk::new());
+    let mut restored = start(&dirs, &Options::default()).unwrap();
+    for zxid in 1..=zxid {
+        restored.tree.apply(&create(zxid), &mut |_| {});
+    }
+    restored
 }
 
 // --- snapshots and purge -------------------------------------------------------------------------
@@ -439,7 +461,7 @@ fn snapshots_wait_for_the_log() {
 fn with_snapshots(snapshots: &[i64], zxids: i64) -> (FaultyDisk, Arc<DataDirs>) {
     let disk = FaultyDisk::new();
     let dirs = dirs_of(&disk);
-    let options = Options::default();
+    let options = small();
     let mut restored = start(&dirs, &options).unwrap();
     let mut writer = TxnLogWriter::new(dirs.clone(), &options, restored.last);
     for zxid in 1..=zxids {

@@ -87,6 +87,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Prints the digests of `user:password` pairs, for ACLs and the super user.
+    Digest {
+        /// `user:password`; `-Dzookeeper.DigestAuthenticationProvider.digestAlg=NAME` in front of
+        /// them chooses the hash.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Sends a four-letter word and prints the answer.
     Word {
         /// Host or address of the server.
@@ -124,6 +131,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> i32 {
         Command::Snapshot { arguments } => tools::run(tools::formatter::run, &arguments),
         Command::Compare { arguments } => tools::run(tools::comparer::run, &arguments),
         Command::Summary { arguments } => tools::run(tools::summary::run, &arguments),
+        Command::Digest { arguments } => tools::run(tools::digest::run, &arguments),
         Command::Word { host, port, word, secure } => word::run(&host, port, &word, &secure),
     }
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::snapshot::reader as snapshots;
+use super::snapshot::writer::SnapshotFile;
 use super::txnlog::format::HEADER_BYTES;
 use super::txnlog::reader::{LogFile, TxnLogReader, zxid_of};
 use super::{DataDirs, Durable, Options, StorageError};
@@ -61,6 +62,20 @@ pub fn discard_behind(
         }
     }
     Ok(Durable(target))
+}
+
+/// Takes over a snapshot received from the leader by SNAP, written with
+/// [`super::write_snapshot`] from the tree it was loaded into: publishes it and removes everything
+/// behind it, which the leader does not have. Java leaves that, and the next start brings it back.
+/// Durable on return; after it NEWLEADER may be acknowledged (`LOG-COVERS-SNAPSHOT`).
+pub fn adopt_snapshot(
+    dirs: &Arc<DataDirs>,
+    options: &Options,
+    snapshot: SnapshotFile,
+) -> Result<Durable, StorageError> {
+    let zxid = snapshot.zxid();
+    snapshot.publish(Durable::by_received_snapshot(zxid))?;
+    discard_behind(dirs, options, zxid)
 }
 
 /// Is there a valid snapshot at or below the target, and a log from it to the target without a gap?

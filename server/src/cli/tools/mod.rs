@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `zkTxnLogToolkit.sh` | `TxnLogToolkit` | [`txnlog`] |
 //! | none | `LogChopper` | [`txnlog`] |
+//! | none | `DigestAuthenticationProvider` | [`digest`] |
 //! | `zkSnapShotToolkit.sh` | `SnapshotFormatter` | [`formatter`] |
 //! | `zkSnapshotComparer.sh` | `SnapshotComparer` | [`comparer`] |
 //! | `zkSnapshotRecursiveSummaryToolkit.sh` | `SnapshotRecursiveSummary` | [`summary`] |
@@ -15,6 +16,7 @@
 //! Each tool is a function of its arguments and a [`Console`], which returns the exit code.
 
 pub mod comparer;
+pub mod digest;
 pub mod formatter;
 pub mod summary;
 pub mod text;
