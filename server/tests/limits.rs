@@ -193,3 +193,32 @@ fn bytes_may_come_one_by_one() {
     assert_eq!(client.read().err, 0);
     server.stop();
 }
+
+#[test]
+fn requests_that_waited_too_long_are_answered_in_their_place() {
+    let server = TestServer::with(|options| {
+        options.net.io_threads = 1;
+        options.net.request_throttle.requests_max = 1;
+        options.net.request_throttle.stall_time_ms = 20;
+        options.net.request_throttle.op_wait_time_ms = 1;
+    });
+    let mut client = server.client();
+    client.create("/t", b"", 0);
+    // The first of them fills the pipeline; what is left waits for at least one stall.
+    let mut burst = Vec::new();
+    for xid in 0..200 {
+        burst.extend(request(xid, op::SET_DATA, &set_data("/t", b"value")));
+    }
+    client.send_raw(&burst);
+    let mut throttled = 0;
+    for xid in 0..200 {
+        let reply = client.read();
+        assert_eq!(reply.xid, xid, "SESSION-FIFO");
+        assert!(matches!(reply.err, 0 | -127));
+        throttled += i64::from(reply.err == -127);
+    }
+    assert!(throttled > 0);
+    client.send(op::PING, b"");
+    assert_eq!(client.read().err, 0);
+    server.stop();
+}

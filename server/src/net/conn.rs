@@ -92,7 +92,7 @@ pub(super) struct Conn {
     inbox: Vec<u8>,
     /// `inbox` begins with a frame that was held back, complete or not looked at.
     backlog: bool,
-    /// When the oldest byte of `inbox` was read.
+    /// When the oldest request in `inbox` was complete.
     pub inbox_since: Mono,
     /// Being written; `written` bytes of it are gone.
     writing: Vec<u8>,
@@ -311,8 +311,9 @@ impl Conn {
                 // A short read drained the socket; the next bytes raise a new edge. Unless the
                 // peer is done: then the end is still to be read.
                 self.readable = read == scratch.len() || self.ended;
+                // Nothing complete was left over, or we would not read: all requests are new.
+                self.inbox_since = desk.now;
                 if self.inbox.is_empty() {
-                    self.inbox_since = desk.now;
                     if self.consume_slice(shared, desk, &scratch[..read]) {
                         Fill::Bytes(read)
                     } else {
@@ -401,6 +402,11 @@ impl Conn {
             }
             let rest = &bytes[used..];
             let (more, progress) = match self.phase {
+                Phase::Open { timeout_ms, .. } if self.is_stale(shared, desk.now, timeout_ms) => {
+                    shared.metrics.stale_requests.add(1);
+                    shared.metrics.stale_requests_dropped.add(1);
+                    return Err("requests waited longer than the session lives");
+                }
                 Phase::Open { session, timeout_ms } => {
                     self.deadline = silence_limit(desk.now, timeout_ms.max(0) as u64);
                     request::run(self, shared, desk, session, rest)
@@ -415,6 +421,17 @@ impl Conn {
             }
         }
         Ok(used)
+    }
+
+    /// `request_throttle_drop_stale` with `request_stale_latency_check`: what waited in the throttle
+    /// for longer than the session timeout is not worth doing. (Requests of closed connections are
+    /// dropped in any case.)
+    fn is_stale(&self, shared: &Shared, now: Mono, timeout_ms: i32) -> bool {
+        let throttle = &shared.options.request_throttle;
+        throttle.requests_max > 0
+            && throttle.drop_stale
+            && throttle.stale_latency_check
+            && now.since(self.inbox_since) > timeout_ms.max(0) as u64
     }
 
     /// Writes what can be written. False if the connection is done for.

@@ -113,7 +113,7 @@ impl Burst<'_> {
     fn run(&mut self, state: &mut State, bytes: &[u8]) -> (usize, Progress) {
         let mut used = 0;
         let out_max = state.out.len() + BURST_BYTES;
-        for _ in 0..BURST_REQUESTS {
+        for _ in 0..self.requests_max() {
             if state.out.len() > out_max {
                 break;
             }
@@ -142,6 +142,14 @@ impl Burst<'_> {
             used += PREFIX + frame.len();
         }
         (used, Progress::Held)
+    }
+
+    /// The request throttle is looked at between bursts, so no burst may pass it.
+    fn requests_max(&self) -> usize {
+        match self.shared.options.request_throttle.requests_max {
+            0 => BURST_REQUESTS,
+            max => max.saturating_sub(self.shared.admission.requests()).clamp(1, BURST_REQUESTS),
+        }
     }
 
     /// A frame that is not complete may already be too large for the budget.

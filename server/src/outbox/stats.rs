@@ -34,6 +34,7 @@ pub struct ConnectionStats {
 impl ConnectionStats {
     /// A request was answered.
     pub fn answer(&mut self, xid: i32, op: i32, zxid: Zxid, received: Mono, now: Mono) {
+        debug_assert!(zxid >= self.last_zxid, "ZXID-MONOTONE: {zxid} after {}", self.last_zxid);
         let latency = now.since(received);
         self.sent += 1;
         self.answered += 1;
@@ -61,7 +62,8 @@ impl ConnectionStats {
 
     /// `crst`.
     pub fn reset(&mut self) {
-        *self = Self { last_cxid: self.last_cxid, ..Self::default() };
+        let (last_cxid, last_zxid) = (self.last_cxid, self.last_zxid);
+        *self = Self { last_cxid, last_zxid, ..Self::default() };
     }
 }
 

@@ -286,7 +286,12 @@ impl ReplicaLoop {
 
     fn apply(&mut self, now: Now) {
         if self.core.is_direct() {
-            self.commits.append(&mut self.core.lock().commits);
+            let mut core = self.core.lock();
+            if self.commits.is_empty() {
+                std::mem::swap(&mut self.commits, &mut core.commits);
+            } else {
+                self.commits.append(&mut core.commits);
+            }
         }
         if self.commits.is_empty() {
             return;
