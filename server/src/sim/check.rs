@@ -105,7 +105,8 @@ impl Checker {
         self.acked_count += 1;
     }
 
-    /// A packet leaves a node.
+    /// A packet leaves a node. `epoch_heard` and `before_new_leader` are what came on this link:
+    /// the epoch of LEADERINFO, the last transaction ahead of NEWLEADER.
     #[allow(clippy::collapsible_match)] // what is checked, apart from when
     pub fn sent(
         &mut self,
@@ -113,6 +114,7 @@ impl Checker {
         packet: &Packet,
         disk: &Disk,
         epoch_heard: Option<Epoch>,
+        before_new_leader: Zxid,
     ) -> Result<(), Violation> {
         let broken =
             |name: &str, what: String| Err(Violation(format!("{name}: node {sid} {what}")));
@@ -132,6 +134,12 @@ impl Checker {
                 }
             }
             Packet::Ack(zxid) => {
+                if disk.durable() < before_new_leader {
+                    return broken(
+                        "EPOCH-AFTER-HISTORY",
+                        format!("acks epoch {} without all of its history", zxid.epoch()),
+                    );
+                }
                 if disk.current != zxid.epoch() {
                     let has = disk.current;
                     return broken(

@@ -9,6 +9,8 @@
 //! Start at [`run`]; `world` is the machine, `disk` and `faults` what can break, `clients` who asks.
 
 mod check;
+#[cfg(feature = "sim")]
+pub mod cli;
 mod clients;
 mod disk;
 mod faults;
@@ -24,7 +26,6 @@ pub use faults::Faults;
 pub use random::Random;
 pub use world::World;
 
-use crate::base::{Epoch, Zxid};
 use crate::zab::Mutations;
 
 /// Everything a run depends on.
@@ -44,8 +45,6 @@ pub struct SimOptions {
     pub tick_ms: u64,
     /// Transactions kept in memory for DIFF.
     pub window: usize,
-    /// Where every disk starts.
-    pub start: Zxid,
     /// Length of the first phase, in ms.
     pub storm_ms: u64,
     /// What goes wrong in it.
@@ -64,9 +63,6 @@ impl SimOptions {
         let mut random = Random::new(seed ^ 0x726f_6f6b);
         let voters = *random.pick(&[1, 2, 3, 3, 3, 3, 4, 5, 5, 7]);
         let observers = random.below((8 - voters as u64).min(3)) as usize;
-        // Near the end of an epoch's counter now and then.
-        let counter = 0xffff_fffe - random.below(200) as u32;
-        let start = if random.chance(100_000) { Zxid::new(Epoch(3), counter) } else { Zxid::ZERO };
         SimOptions {
             seed,
             voters,
@@ -75,7 +71,6 @@ impl SimOptions {
             think_us: *random.pick(&[20_000, 100_000, 500_000]),
             tick_ms: *random.pick(&[200, 500, 2_000]),
             window: *random.pick(&[3, 20, 500]),
-            start,
             storm_ms: 60_000,
             faults: Faults::draw(&mut random),
             mutations: Mutations::default(),
@@ -273,15 +268,5 @@ mod tests {
             assert_eq!(first.steps, second.steps);
             assert_eq!(first.trace, second.trace);
         }
-    }
-}
-#[cfg(test)]
-mod one {
-    use super::*;
-    #[test]
-    fn one_seed() {
-        let Some(seed) = std::env::var("SIM_ONE").ok().and_then(|s| s.parse().ok()) else { return };
-        let report = run(SimOptions { trace: true, ..SimOptions::draw(seed) });
-        println!("{report}");
     }
 }

@@ -93,6 +93,7 @@ pub(super) struct Node {
     /// Not before this time does it start again; `u64::MAX` never.
     pub(super) paused_until: u64,
     listening: bool,
+    log_broken: bool,
     syncing: bool,
     saves: VecDeque<(Epoch, Epoch)>,
     timer_at: Option<u64>,
@@ -115,6 +116,17 @@ enum Item {
     End,
 }
 
+impl Item {
+    /// The name a script uses.
+    fn name(&self) -> &'static str {
+        match self {
+            Item::Packet(packet) => packet.name(),
+            Item::Snapshot(_) => "snapshot",
+            Item::End => "end",
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Wire {
     /// Learner's node, leader's node.
@@ -125,6 +137,9 @@ struct Wire {
     last_arrival: [u64; 2],
     stalled: [bool; 2],
     epoch_heard: Option<Epoch>,
+    /// Last transaction the learner got before NEWLEADER.
+    before_new_leader: Zxid,
+    new_leader_heard: bool,
 }
 
 /// The simulation.
@@ -150,8 +165,8 @@ pub struct World {
     /// Things that happened.
     pub steps: u64,
     membership: Arc<Membership>,
-    /// Kill this node when it is about to do an action of this name.
-    pub(super) kill_before: Option<(usize, String)>,
+    /// Kill this node when it is about to do an action of this name for the n-th time.
+    pub(super) kill_before: Option<(usize, String, usize)>,
     /// Messages of this name from a to b are held back.
     pub(super) held: Vec<(usize, usize, String)>,
     actions: Vec<Action>,
@@ -175,7 +190,7 @@ impl World {
             (Sid(i as i64 + 1), member)
         });
         let membership = Arc::new(Membership::majority(members.collect(), 0));
-        let start = State { zxid: options.start, hash: 0 };
+        let start = State::EMPTY;
         let nodes = (0..count)
             .map(|i| Node {
                 sid: Sid(i as i64 + 1),
@@ -186,6 +201,7 @@ impl World {
                 life: 0,
                 paused_until: 0,
                 listening: false,
+                log_broken: false,
                 syncing: false,
                 saves: VecDeque::new(),
                 timer_at: None,
@@ -376,6 +392,11 @@ impl World {
             return;
         }
         node.disk.full = false;
+        node.log_broken = false;
+        if node.disk.untrusted && node.disk.written() > 0 {
+            // Logs without a snapshot: the server refuses to start, somebody empties it again.
+            node.disk = Disk::wiped();
+        }
         let found = node.disk.restore();
         node.reload();
         let last = node.tree.zxid;
@@ -481,13 +502,16 @@ impl World {
             if self.violation.is_some() {
                 return;
             }
-            if let Some((node, name)) = &self.kill_before
+            if let Some((node, name, times)) = &mut self.kill_before
                 && *node == index
                 && *name == action_name(&action)
             {
-                self.kill_before = None;
-                self.kill(index);
-                return;
+                *times -= 1;
+                if *times == 0 {
+                    self.kill_before = None;
+                    self.kill(index);
+                    return;
+                }
             }
             if self.random.chance(self.faults.kill_at_action_ppm) {
                 self.kill(index);
@@ -509,7 +533,9 @@ impl World {
         match action {
             Action::Notify { to, notification } => self.send_vote(index, to, notification),
             Action::Append(proposal) => {
-                if self.nodes[index].disk.full {
+                // A log that failed once takes nothing more.
+                if self.nodes[index].disk.full || self.nodes[index].log_broken {
+                    self.nodes[index].log_broken = true;
                     self.schedule(1, index, life, Next::Event(Event::LogFailed));
                     return;
                 }
@@ -538,8 +564,11 @@ impl World {
             }
             Action::Listen(on) => self.nodes[index].listening = on,
             Action::Send(link, packet) => {
-                let heard = self.wires.get(&link).and_then(|w| w.epoch_heard);
-                let result = self.checker.sent(sid, &packet, &self.nodes[index].disk, heard);
+                let wire = self.wires.get(&link);
+                let heard = wire.and_then(|w| w.epoch_heard);
+                let history = wire.map_or(Zxid(i64::MIN), |w| w.before_new_leader);
+                let disk = &self.nodes[index].disk;
+                let result = self.checker.sent(sid, &packet, disk, heard, history);
                 self.fail(result);
                 self.send(index, link, Item::Packet(packet));
             }
@@ -772,6 +801,8 @@ impl World {
             last_arrival: [0, 0],
             stalled: [false, false],
             epoch_heard: None,
+            before_new_leader: Zxid(i64::MIN),
+            new_leader_heard: false,
         };
         self.wires.insert(link, wire);
         let other = self.nodes[to].life;
@@ -811,11 +842,7 @@ impl World {
         if !wire.open[side] {
             return;
         }
-        let name = match wire.queues[side].front() {
-            Some(Item::Packet(packet)) => packet.name(),
-            Some(_) => "END",
-            None => return,
-        };
+        let Some(name) = wire.queues[side].front().map(Item::name) else { return };
         if self.cut[from][to] || self.is_held(from, to, name) {
             if let Some(wire) = self.wires.get_mut(&link)
                 && !std::mem::replace(&mut wire.stalled[side], true)
@@ -827,8 +854,13 @@ impl World {
         let Some(wire) = self.wires.get_mut(&link) else { return };
         match wire.queues[side].pop_front() {
             Some(Item::Packet(packet)) => {
-                if let Packet::LeaderInfo { epoch } = packet {
-                    wire.epoch_heard = Some(epoch);
+                match &packet {
+                    Packet::LeaderInfo { epoch } => wire.epoch_heard = Some(*epoch),
+                    Packet::NewLeader { .. } => wire.new_leader_heard = true,
+                    Packet::Proposal(p) | Packet::Inform(p) if !wire.new_leader_heard => {
+                        wire.before_new_leader = p.zxid();
+                    }
+                    _ => {}
                 }
                 self.drive(to, Event::Packet(link, packet));
             }
@@ -850,10 +882,7 @@ impl World {
         let Some(wire) = self.wires.get(&link) else { return };
         let side = usize::from(wire.ends[1] == to);
         let from = wire.ends[1 - side];
-        let name = match wire.queues[side].front() {
-            Some(Item::Packet(packet)) => packet.name(),
-            _ => "END",
-        };
+        let name = wire.queues[side].front().map_or("", Item::name);
         if self.cut[from][to] || self.is_held(from, to, name) {
             self.schedule(20_000, to, 0, Next::Retry(link));
             return;
@@ -877,9 +906,19 @@ impl World {
         let other = 1 - side;
         if wire.open[other] {
             if !flush {
-                // A dying machine: part of what it sent may be lost.
-                let keep = self.random.between(0, wire.queues[other].len() as u64) as usize;
-                wire.queues[other].truncate(keep);
+                // A dying machine: part of what it sent may be lost; in a script, what is held.
+                let queue = &mut wire.queues[other];
+                let to = wire.ends[other];
+                let keep = if self.options.steady {
+                    let held = |item: &Item| {
+                        let name = item.name();
+                        self.held.iter().any(|(a, b, n)| (*a, *b) == (index, to) && n == name)
+                    };
+                    queue.iter().position(held).unwrap_or(queue.len())
+                } else {
+                    self.random.between(0, queue.len() as u64) as usize
+                };
+                queue.truncate(keep);
             }
             self.send(index, link, Item::End);
         }

@@ -124,3 +124,73 @@ impl Broadcast {
         Some(Committed { proposal, syncs, quorums })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Epoch;
+    use crate::zab::testing::{members, proposal};
+
+    fn commits(broadcast: &mut Broadcast, acked: &[(i64, Zxid)]) -> Vec<Zxid> {
+        let acked: Vec<_> = acked.iter().map(|(sid, zxid)| (Sid(*sid), *zxid)).collect();
+        std::iter::from_fn(|| broadcast.next_commit(&acked, false, Mutations::default()))
+            .map(|c| c.proposal.zxid())
+            .collect()
+    }
+
+    #[test]
+    fn commits_come_in_order_with_a_quorum() {
+        let quorums = Arc::new(Quorums::new(Arc::new(members(&[1, 2, 3], &[4])), None));
+        let zxid = |counter| Zxid::new(Epoch(2), counter);
+        let mut broadcast = Broadcast::new(zxid(0));
+        for counter in 1..=4 {
+            assert_eq!(broadcast.next_zxid(), Some(zxid(counter)));
+            broadcast.propose(proposal(zxid(counter).0), quorums.clone());
+        }
+        assert!(!broadcast.sync(SyncOrigin::Local(7)));
+        assert_eq!(commits(&mut broadcast, &[(1, zxid(3))]), []);
+        // An observer's ack does not count.
+        assert_eq!(commits(&mut broadcast, &[(1, zxid(3)), (4, zxid(4))]), []);
+        assert_eq!(commits(&mut broadcast, &[(1, zxid(3)), (2, zxid(1))]), [zxid(1)]);
+        assert_eq!(commits(&mut broadcast, &[(3, zxid(4)), (2, zxid(3))]), [zxid(2), zxid(3)]);
+        let acked = [(Sid(1), zxid(4)), (Sid(2), zxid(4))];
+        let last = broadcast.next_commit(&acked, false, Mutations::default()).unwrap();
+        assert_eq!(last.syncs, [SyncOrigin::Local(7)]);
+        assert!(broadcast.sync(SyncOrigin::Local(8)), "nothing is outstanding");
+    }
+
+    /// ZOOKEEPER-1277.
+    #[test]
+    fn the_counter_never_runs_into_the_epoch() {
+        let quorums = Arc::new(Quorums::new(Arc::new(members(&[1], &[])), None));
+        let zxid = |counter| Zxid::new(Epoch(2), counter);
+        let mut broadcast = Broadcast::new(zxid(COUNTER_MAX - 1));
+        assert_eq!(broadcast.next_zxid(), Some(zxid(COUNTER_MAX)));
+        broadcast.propose(proposal(zxid(COUNTER_MAX).0), quorums);
+        assert_eq!(broadcast.next_zxid(), None);
+        assert!(!broadcast.is_used_up(), "the last one must still commit");
+        assert_eq!(commits(&mut broadcast, &[(1, zxid(COUNTER_MAX))]), [zxid(COUNTER_MAX)]);
+        assert!(broadcast.is_used_up());
+    }
+
+    /// COMMIT-IN-ORDER during a reconfiguration: both memberships must agree.
+    #[test]
+    fn a_pending_membership_needs_its_own_quorum() {
+        let committed = Arc::new(members(&[1, 2, 3], &[]));
+        let pending = Arc::new(members(&[3, 4, 5], &[]).with_version(9));
+        let quorums = Arc::new(Quorums::new(committed, Some(pending)));
+        let zxid = Zxid::new(Epoch(1), 1);
+        for (sids, safe) in [
+            (&[1, 2][..], false),
+            (&[4, 5], false),
+            (&[1, 3], false),
+            (&[1, 3, 4], true),
+            (&[1, 2, 4, 5], true),
+        ] {
+            let mut broadcast = Broadcast::new(Zxid::new(Epoch(1), 0));
+            broadcast.propose(proposal(zxid.0), quorums.clone());
+            let acked: Vec<_> = sids.iter().map(|sid| (*sid, zxid)).collect();
+            assert_eq!(commits(&mut broadcast, &acked).len() == 1, safe, "{sids:?}");
+        }
+    }
+}

@@ -59,7 +59,7 @@ impl Options {
             window: 500,
             force_snapshot: false,
             reconfig_enabled: false,
-            mutations: Mutations::default(),
+            mutations: Mutations::NONE,
         }
     }
 }

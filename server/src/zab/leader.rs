@@ -672,9 +672,7 @@ impl Leader {
                 return Err(Leave("we do not vote in the membership that was pending"));
             }
         }
-        if !core.options.mutations.has(Mutation::StalePeerEpoch) {
-            core.vote.epoch = self.epoch;
-        }
+        core.vote.epoch = self.epoch;
         out.push(Action::Open(Serving::Leader, self.epoch));
         for (link, learner) in &mut self.learners {
             if learner.stage == Stage::Acked {

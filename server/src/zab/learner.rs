@@ -543,9 +543,7 @@ impl Learner {
         }
         self.phase = Phase::Serving;
         self.patience.set_limit(core.sync_ms());
-        if !core.options.mutations.has(Mutation::StalePeerEpoch) {
-            core.vote.epoch = self.epoch;
-        }
+        core.vote.epoch = self.epoch;
         core.snapshot_wanted_in = None;
         self.send(Packet::Ack(Zxid::new(self.epoch, 0)), out);
         let role = if self.observer { Serving::Observer } else { Serving::Follower };

@@ -32,6 +32,8 @@ mod packet;
 mod peer;
 mod properties;
 mod quorum;
+#[cfg(test)]
+mod quorum_tests;
 mod sync;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -28,15 +28,10 @@ pub enum Mutation {
     OldLogAfterSnap,
     /// A proposal commits before everything ahead of it has.
     CommitOutOfOrder,
-    /// Proposal acks may leave before the ack of NEWLEADER (ZOOKEEPER-4685).
-    ProposalAckFirst,
     /// A failed write of the log is passed over (ZOOKEEPER-4882, 2247).
     IgnoreLogFailure,
     /// A follower keeps a half-received snapshot (ZOOKEEPER-3642).
     KeepHalfSnapshot,
-    /// The vote keeps the peer epoch of the election after the leader is established
-    /// (ZOOKEEPER-1732, 1818).
-    StalePeerEpoch,
     /// A COMMIT between NEWLEADER and UPTODATE is an error (ZOOKEEPER-4394).
     CommitBeforeUptodateFails,
 }
@@ -53,6 +48,9 @@ pub struct Mutations(());
 
 #[cfg(any(test, feature = "sim"))]
 impl Mutations {
+    /// No bug.
+    pub const NONE: Self = Mutations(0);
+
     /// One bug.
     pub fn only(mutation: Mutation) -> Self {
         Mutations(1 << mutation as u64)
@@ -66,6 +64,9 @@ impl Mutations {
 
 #[cfg(not(any(test, feature = "sim")))]
 impl Mutations {
+    /// No bug.
+    pub const NONE: Self = Mutations(());
+
     /// Always false.
     #[inline(always)]
     pub const fn has(self, _: Mutation) -> bool {

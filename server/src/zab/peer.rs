@@ -512,7 +512,7 @@ impl Peer {
 
     /// Asserts the invariants that hold between events.
     fn check(&self) {
-        if self.core.options.mutations == super::Mutations::default() {
+        if self.core.options.mutations == super::Mutations::NONE {
             self.core.history.check();
             if let Role::Leading(leader) = &self.role {
                 leader.check(&self.core);
