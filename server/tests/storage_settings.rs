@@ -182,6 +182,42 @@ fn one_sync_serves_a_batch() {
     assert!(syncs("", 5000) < 2500, "group commit");
 }
 
+/// An hour means: not in this test.
+#[test]
+fn a_sync_may_wait_for_company() {
+    let hour = 3_600_000;
+    // Three make a batch: the handshakes, then the writes.
+    let text = format!("flushDelay={hour}\nmaxWriteQueuePollTime={hour}\nmaxBatchSize=3");
+    let (disk, handle, _dir) = on_faulty_disk(&text);
+    let mut clients: Vec<_> = (0..3).map(|_| Client::raw(handle.addresses()[0])).collect();
+    let hello = "0000002d 00000000 0000000000000000 00002710 0000000000000000 \
+        00000010 00000000000000000000000000000000 00";
+    let before = disk.syncs();
+    clients.iter_mut().for_each(|client| client.send_raw(&unhex(hello)));
+    for client in &mut clients {
+        assert_eq!(client.read_frame().expect("a session").len(), 37);
+    }
+    assert_eq!(disk.syncs() - before, 1, "one for three");
+    burst(&mut clients[0], 3);
+    assert_eq!(disk.syncs() - before, 2);
+    // What waits is not lost by a stop.
+    clients[1].send(op::CREATE, &create("/waits", b"", 0));
+    while handle.view().stats().outstanding == 0 {}
+    handle.stop();
+    assert_eq!(disk.syncs() - before, 3);
+
+    // Whichever comes first ends the waiting: the delay, or silence.
+    for text in [
+        format!("flushDelay=1\nmaxWriteQueuePollTime={hour}"),
+        format!("flushDelay={hour}\nmaxWriteQueuePollTime=1"),
+        format!("flushDelay=-1\nmaxWriteQueuePollTime={hour}"),
+    ] {
+        let server = TestServer::configured(&text, "");
+        write(&server, 3, 1);
+        server.stop();
+    }
+}
+
 #[test]
 fn slow_syncs_are_counted() {
     for (text, flags, counted) in [

@@ -106,6 +106,8 @@ impl Config {
                 0 => usize::MAX,
                 some => some,
             },
+            flush_delay_ms: count(self.storage.flush_delay_ms),
+            flush_poll_ms: count(self.storage.max_write_queue_poll_ms),
             purge_retain_count: size(self.snap_retain_count),
             purge_interval_ms: hours * 3_600_000,
             purge_field_max: size(self.limits.jute_max_buffer) + size(self.limits.jute_extra_size),

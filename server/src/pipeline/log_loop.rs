@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
@@ -33,23 +34,35 @@ pub(super) struct LogLoop {
     pub outcome: Arc<Outcome>,
     /// Syncs above the warning threshold.
     pub slow_syncs: Arc<AtomicU64>,
+    /// Appended and not committed.
+    pub pending: usize,
+    /// Last commit.
+    pub flushed: Instant,
 }
 
 impl LogLoop {
     pub fn run(mut self) {
         let (mut orders, mut proposals) = (Vec::new(), Vec::new());
+        let batch_max = self.options.log_batch_max.max(1);
         loop {
-            self.inbox.take(&mut orders, &mut proposals, None);
-            for batch in proposals.chunks(self.options.log_batch_max.max(1)) {
-                if let Err(failure) = self.write(batch) {
-                    // Whatever the disk holds now is unknown: acknowledge nothing, end the server.
-                    error!(%failure, "the transaction log cannot be written");
-                    self.outcome.set(Exit::StorageFailed);
-                    self.core.post(Control::LogFailed);
-                    return;
-                }
+            self.inbox.take(&mut orders, &mut proposals, self.patience());
+            let idle = proposals.is_empty();
+            let mut written = Ok(());
+            for batch in proposals.chunks(batch_max) {
+                written = written.and_then(|()| self.write(batch));
             }
             proposals.clear();
+            // An order is about a history that is complete.
+            if idle || !orders.is_empty() {
+                written = written.and_then(|()| self.commit());
+            }
+            if let Err(failure) = written {
+                // Whatever the disk holds now is unknown: acknowledge nothing, end the server.
+                error!(%failure, "the transaction log cannot be written");
+                self.outcome.set(Exit::StorageFailed);
+                self.core.post(Control::LogFailed);
+                return;
+            }
             for order in orders.drain(..) {
                 match order {
                     Order::Run(work) => work(&mut self.writer),
@@ -62,17 +75,45 @@ impl LogLoop {
         }
     }
 
+    /// How long to wait for more: for ever if nothing is pending.
+    fn patience(&self) -> Option<Duration> {
+        let poll = Duration::from_millis(self.options.flush_poll_ms);
+        (self.pending > 0).then(|| poll.min(self.delay_left()))
+    }
+
+    fn delay_left(&self) -> Duration {
+        if self.options.flush_delay_ms == 0 {
+            return Duration::ZERO;
+        }
+        let delay = Duration::from_millis(self.options.flush_delay_ms);
+        delay.saturating_sub(self.flushed.elapsed())
+    }
+
+    /// Appends, and commits unless more may share the sync (`SyncRequestProcessor.shouldFlush`).
     fn write(&mut self, batch: &[Arc<Proposal>]) -> Result<(), StorageError> {
         for proposal in batch {
             self.writer.append(proposal)?;
         }
+        self.pending += batch.len();
+        if self.pending < self.options.log_batch_max && !self.delay_left().is_zero() {
+            return Ok(());
+        }
+        self.commit()
+    }
+
+    fn commit(&mut self) -> Result<(), StorageError> {
+        if self.pending == 0 {
+            return Ok(());
+        }
         let committed = self.writer.commit()?;
+        let count = std::mem::take(&mut self.pending) as i64;
+        self.flushed = Instant::now();
         self.core.post(Control::Durable(committed.durable));
         let ms = committed.sync_time.as_millis() as i64;
         self.metrics.fsynctime.add(ms);
         self.metrics.sync_processor_queue_flush_time_ms.add(ms);
-        self.metrics.sync_processor_request_queued.add(batch.len() as i64);
-        self.metrics.sync_processor_batch_size.add(batch.len() as i64);
+        self.metrics.sync_processor_request_queued.add(count);
+        self.metrics.sync_processor_batch_size.add(count);
         if committed.slow_sync {
             self.slow_syncs.fetch_add(1, Ordering::Relaxed);
             warn!(ms, bytes = committed.bytes, "syncing the transaction log was slow");

@@ -34,6 +34,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, bounded};
 use parking_lot::Mutex;
@@ -137,6 +138,8 @@ impl Pipeline {
             metrics: parts.metrics.clone(),
             outcome: parts.outcome.clone(),
             slow_syncs: slow_syncs.clone(),
+            pending: 0,
+            flushed: Instant::now(),
         };
         let snapshots = snapshots::Snapshots::new(
             dirs,

@@ -5,6 +5,11 @@
 pub struct Options {
     /// Transactions that may share one sync of the log (`zookeeper.maxBatchSize`).
     pub log_batch_max: usize,
+    /// Wait this long between syncs so that more transactions share one (`zookeeper.flushDelay`),
+    /// ms, 0 for not at all.
+    pub flush_delay_ms: u64,
+    /// Sync anyway when nothing came for this long (`zookeeper.maxWriteQueuePollTime`), ms.
+    pub flush_poll_ms: u64,
     /// Snapshots kept by a purge (`autopurge.snapRetainCount`, at least 3).
     pub purge_retain_count: usize,
     /// Ms between purges (`autopurge.purgeInterval` in hours), 0 for never.
@@ -17,6 +22,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             log_batch_max: 1000,
+            flush_delay_ms: 0,
+            flush_poll_ms: 0,
             purge_retain_count: 3,
             purge_interval_ms: 0,
             purge_field_max: jute::codec::DEFAULT_MAX_FIELD,
