@@ -222,3 +222,25 @@ fn requests_that_waited_too_long_are_answered_in_their_place() {
     assert_eq!(client.read().err, 0);
     server.stop();
 }
+
+#[test]
+fn who_asks_behind_a_write_for_more_than_the_outbox_holds_is_closed() {
+    let server = TestServer::with(|options| options.net.outbox_max_bytes = 1);
+    let mut client = server.client();
+    client.create("/big", &[7; 500_000], 0);
+    let mut burst = request(1, op::SET_DATA, &set_data("/zookeeper", b""));
+    for xid in 2..200 {
+        burst.extend(request(xid, op::GET_DATA, &path_watch("/big", false)));
+    }
+    // A hundred megabytes in answer to one write.
+    client.send_raw(&burst);
+    let mut replies = 0;
+    while client.try_read().is_some() {
+        replies += 1;
+    }
+    assert!(replies < 199, "{replies}");
+    let mut other = server.client();
+    assert_eq!(other.get("/", false).err, 0);
+    assert_eq!(server.handle.view().stats().outstanding, 0, "permits came back");
+    server.stop();
+}

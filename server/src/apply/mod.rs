@@ -384,6 +384,11 @@ impl Desk {
                 Some(Parked::Write { .. }) | None => unreachable!("looked at above"),
             };
             self.answered += 1;
+            if state.unsent_bytes() > self.parts.outbox_max_bytes {
+                debug!(remote = %outbox.remote, "closing a connection that asks without reading");
+                state.close(Fate::CloseNow);
+                return;
+            }
             state.stats.answer(xid, op, tree.last_zxid(), received, self.now);
             let latency = self.now.since(received);
             self.tally.answer(latency, state.out.len() - before);

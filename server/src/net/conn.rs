@@ -30,8 +30,8 @@ const READ_BYTES_PER_TURN: usize = 256 * 1024;
 const IDLE_BUFFER_BYTES: usize = 1024;
 
 /// Requests that one connection may have parked, whatever `globalOutstandingLimit` says; above it
-/// the connection is not read.
-const PARKED_MAX: usize = 16 * 1024;
+/// the connection is not read. Bounds the work of `apply` for one connection under one guard.
+const PARKED_MAX: usize = 2 * 1024;
 
 /// What a connection needs after it did all it could.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
