@@ -175,7 +175,9 @@ impl Leader {
     pub(super) fn link_down(&mut self, link: Link, out: &mut Vec<Action>) {
         if let Some(learner) = self.learners.remove(&link) {
             out.push(Action::LearnerGone(link));
-            if self.phase == Phase::CollectEpoch {
+            // Two links may claim one sid; the other one may be the real server.
+            let claimed = self.learners.values().any(|other| other.sid == learner.sid);
+            if self.phase == Phase::CollectEpoch && !claimed {
                 self.discovery.forget(learner.sid);
             }
         }
@@ -415,16 +417,6 @@ impl Leader {
             }
             _ => return Ok(Some("a learner must introduce itself once")),
         }
-        // A server that reconnects gives up its old link; two servers with one sid take turns.
-        let older: Vec<Link> = self
-            .learners
-            .iter()
-            .filter(|(other, l)| **other != link && l.sid == sid && l.stage != Stage::Greeting)
-            .map(|(other, _)| *other)
-            .collect();
-        for other in older {
-            self.refuse(other, "the same sid connected again", out);
-        }
         if self.phase == Phase::CollectEpoch {
             self.discovery.learner(sid, accepted, &core.quorums);
             self.try_epoch(now, core, out)?;
@@ -514,6 +506,20 @@ impl Leader {
             self.start_sync(now, link, peer, LogAnswer::Unknown, core, out);
         }
         Ok(())
+    }
+
+    /// A server that came back gives up its old link. Only when it is in sync: whoever just claims
+    /// its sid must not disturb it. Two synced servers with one sid take turns.
+    fn give_up_older(&mut self, link: Link, sid: Sid, out: &mut Vec<Action>) {
+        let older: Vec<Link> = self
+            .learners
+            .iter()
+            .filter(|(other, l)| **other < link && l.sid == sid && l.stage != Stage::Greeting)
+            .map(|(other, _)| *other)
+            .collect();
+        for other in older {
+            self.refuse(other, "the same sid connected again", out);
+        }
     }
 
     // Synchronisation.
@@ -637,6 +643,10 @@ impl Leader {
                 if established {
                     learner.stage = Stage::Serving;
                     out.push(Action::Send(link, Packet::UpToDate));
+                }
+                let sid = learner.sid;
+                self.give_up_older(link, sid, out);
+                if established {
                     self.try_commit(core, out)?;
                 } else {
                     self.try_establish(now, core, out)?;
