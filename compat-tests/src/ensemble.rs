@@ -1,7 +1,7 @@
 //! Ensembles of any mix of Java releases and ours on loopback.
 //!
-//! One at a time in a process: three servers are enough for two cores. Every wait ends with an event
-//! or with the logs of all servers in the failure.
+//! One at a time in a process: three servers are enough for two cores. Every wait ends with an
+//! event or with the logs of all servers in the failure.
 
 use std::fmt::Write;
 use std::fs;

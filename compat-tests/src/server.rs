@@ -1,9 +1,9 @@
 //! One handle for a Java server and for ours, on the same `zoo.cfg` and the same directory.
 //!
-//! A Java server runs in a container of the official image's name through `testcontainers`, with the
-//! host's network and its directory mounted under the same path, so that both kinds read the very
-//! same configuration. Where no Docker Engine answers, the same jars run as a plain process; that is
-//! said once on stderr, never silently.
+//! A Java server runs in a container of the official image's name through `testcontainers`, with
+//! the host's network and its directory mounted under the same path, so that both kinds read the
+//! very same configuration. Where no Docker Engine answers, the same jars run as a plain process;
+//! that is said once on stderr, never silently.
 
 use std::fmt;
 use std::fs::{self, File};

@@ -7,8 +7,8 @@
 //!      └──────── Notification, Packet, LinkDown ────┘
 //! ```
 //!
-//! Plain threads that block on their own socket, two per connection: an ensemble has few. Everything
-//! a peer sends is bounded (frames, packets, queues); a peer that stops reading is cut.
+//! Plain threads that block on their own socket, two per connection: an ensemble has few.
+//! Everything a peer sends is bounded (frames, packets, queues); a peer that stops reading is cut.
 //!
 //! Must not know: roles, epochs, sessions.
 

@@ -423,9 +423,9 @@ impl Conn {
         Ok(used)
     }
 
-    /// `request_throttle_drop_stale` with `request_stale_latency_check`: what waited in the throttle
-    /// for longer than the session timeout is not worth doing. (Requests of closed connections are
-    /// dropped in any case.)
+    /// `request_throttle_drop_stale` with `request_stale_latency_check`: what waited in the
+    /// throttle for longer than the session timeout is not worth doing. (Requests of closed
+    /// connections are dropped in any case.)
     fn is_stale(&self, shared: &Shared, now: Mono, timeout_ms: i32) -> bool {
         let throttle = &shared.options.request_throttle;
         throttle.requests_max > 0

@@ -8,8 +8,8 @@
 //!
 //! A router: what a write becomes is decided in `prep`, who is alive in `session`, what commits in
 //! the role. `Solo`, the standalone role, is broadcast with a quorum of one: the own durable log is
-//! the quorum (`ACK-AFTER-FSYNC`). `Member` is every other role: it feeds `zab` and carries out what
-//! concerns requests and sessions; the rest of `zab`'s actions pass through.
+//! the quorum (`ACK-AFTER-FSYNC`). `Member` is every other role: it feeds `zab` and carries out
+//! what concerns requests and sessions; the rest of `zab`'s actions pass through.
 //!
 //! Must not know: sockets, files, threads, clocks. `T` is the caller's handle on whoever waits for
 //! the outcome; it is only passed on.

@@ -1,4 +1,5 @@
-//! Clients: each connects to some serving node, writes and syncs, and remembers what it was promised.
+//! Clients: each connects to some serving node, writes and syncs, and remembers what it was
+//! promised.
 
 use bytes::Bytes;
 use jute::proto::op;

@@ -1,6 +1,6 @@
-//! A disk in memory: snapshots, one log, two epoch files. What was not synced may be lost or torn by
-//! a crash; records can rot at rest; space can run out. It keeps the contract of
-//! `zab::Action`, nothing more.
+//! A disk in memory: snapshots, one log, two epoch files. What was not synced may be lost or torn
+//! by a crash; records can rot at rest; space can run out. It keeps the contract of `zab::Action`,
+//! nothing more.
 
 use std::sync::Arc;
 

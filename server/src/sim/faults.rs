@@ -1,5 +1,5 @@
-//! What may go wrong, and how often. Odds are drawn per seed, so that some runs are stormy in one way
-//! and calm in all others.
+//! What may go wrong, and how often. Odds are drawn per seed, so that some runs are stormy in one
+//! way and calm in all others.
 
 use super::disk::Disk;
 use super::random::Random;

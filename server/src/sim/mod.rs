@@ -6,7 +6,8 @@
 //! ensemble must elect, catch up and answer within a bounded time. The judges (`check`) see wire
 //! traffic and applied transactions only.
 //!
-//! Start at [`run`]; `world` is the machine, `disk` and `faults` what can break, `clients` who asks.
+//! Start at [`run`]; `world` is the machine, `disk` and `faults` what can break, `clients` who
+//! asks.
 
 mod check;
 #[cfg(feature = "sim")]

@@ -1,5 +1,5 @@
-//! The scripts of `zab/testdata`, and the proof that the simulator and the scripts can fail: bugs are
-//! put back and must be noticed.
+//! The scripts of `zab/testdata`, and the proof that the simulator and the scripts can fail: bugs
+//! are put back and must be noticed.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -50,7 +50,8 @@ impl DataTree {
         self.forget_closed_cuts();
         let header = &proposal.header;
         let (err, result) = self.apply_txn(header, header.kind, &proposal.txn, changes);
-        // Only now: a snapshot named after a zxid must hold the whole of its multi (ZOOKEEPER-3127).
+        // Only now: a snapshot named after a zxid must hold the whole of its multi
+        // (ZOOKEEPER-3127).
         let zxid = proposal.zxid();
         self.last_zxid = self.last_zxid.max(zxid);
         let snapshot_check = self.note_digest(zxid);

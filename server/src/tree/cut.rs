@@ -14,10 +14,10 @@
 //! already (*written*) or is born, and both are skipped. Children removed before the walk came to
 //! them are in the parent's list of removed ones.
 //!
-//! Slots may be used again while a cut is open. Its id then means two znodes: one of the view, which
-//! was saved when it was removed and is reached only through a list of removed ones, and one that is
-//! born and so are all its children. A live list never holds an id in the first sense, a list of
-//! removed ones never in the second.
+//! Slots may be used again while a cut is open. Its id then means two znodes: one of the view,
+//! which was saved when it was removed and is reached only through a list of removed ones, and one
+//! that is born and so are all its children. A live list never holds an id in the first sense, a
+//! list of removed ones never in the second.
 //!
 //! Saved records over a limit of bytes cancel the cut, never the write.
 
@@ -277,8 +277,8 @@ impl Cut {
     }
 
     /// Appends the next records (path, data, acl id, `StatPersisted`; parents first, the root as
-    /// `""`), at most `batch_records` or about 1 MiB, taken under one read guard. False when all were written;
-    /// the end mark `/` is the caller's. After an error the cut is of no more use.
+    /// `""`), at most `batch_records` or about 1 MiB, taken under one read guard. False when all
+    /// were written; the end mark `/` is the caller's. After an error the cut is of no more use.
     pub fn next_batch(&mut self, reader: &TreeReader, out: &mut Vec<u8>) -> Result<bool, CutError> {
         self.next_batch_of(&reader.read(), out)
     }

@@ -143,8 +143,8 @@ pub enum Event {
     /// [`Action::InstallSnapshot`] is done.
     SnapshotInstalled,
     /// Answer to [`Action::FindInLog`]: the greatest logged zxid not above the peer's and the one
-    /// that follows it, if the log reaches back that far and is worth sending. The log from there on
-    /// must stay until the link is gone.
+    /// that follows it, if the log reaches back that far and is worth sending. The log from there
+    /// on must stay until the link is gone.
     LogFloor {
         /// The learner's link.
         link: Link,

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Invariants ([`History::check`]): `base ≤ applied ≤ last`, `base ≤ durable ≤ last`, each entry
-//! follows the one before it (`ZXID-ORDER`). `applied` may be ahead of `durable`: a quorum of others
-//! made the transaction safe. Entries leave at the front only when applied and durable.
+//! follows the one before it (`ZXID-ORDER`). `applied` may be ahead of `durable`: a quorum of
+//! others made the transaction safe. Entries leave at the front only when applied and durable.
 //!
 //! Java keeps three lists for this (`committedLog`, `outstandingProposals`, `packetsNotLogged`);
 //! holes between them were behind ZOOKEEPER-962, 4394 and 4925.
@@ -31,7 +31,8 @@ pub(super) struct History {
     limit: usize,
 }
 
-/// True if `next` may stand directly behind `prev`: the next counter, or the first of a later epoch.
+/// True if `next` may stand directly behind `prev`: the next counter, or the first of a later
+/// epoch.
 pub(super) fn follows(prev: Zxid, next: Zxid) -> bool {
     prev.next() == Some(next) || (next.epoch() > prev.epoch() && next.counter() == 1)
 }

@@ -1,8 +1,8 @@
 //! Membership of the ensemble and its quorum systems: majority, weighted groups, oracle
 //! (`QuorumMaj`, `QuorumHierarchical`, `QuorumOracleMaj`).
 //!
-//! A [`Membership`] is one version of the configuration. [`Quorums`] is the one or two that count at
-//! a moment: during a reconfiguration every decision needs the committed and the proposed one.
+//! A [`Membership`] is one version of the configuration. [`Quorums`] is the one or two that count
+//! at a moment: during a reconfiguration every decision needs the committed and the proposed one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -68,8 +68,8 @@ pub(super) fn plan(ours: Ours<'_>, peer: Zxid, log: LogAnswer) -> Plan {
         return Plan::Diff(peer);
     }
     if marker && peer >= history.base() {
-        // The peer has exactly the history before `peer.epoch()`. So have we, if we ever synced with
-        // a leader of that epoch or of a later one.
+        // The peer has exactly the history before `peer.epoch()`. So have we, if we ever synced
+        // with a leader of that epoch or of a later one.
         return if ours.epoch >= peer.epoch() { Plan::Diff(peer) } else { Plan::Snapshot };
     }
     if peer > ours.end {
