@@ -31,9 +31,10 @@ const LAYERS: &[(&str, u8, &[&str])] = &[
     ("pipeline", 6, &[]),
     ("admin", 6, &["pipeline"]),
     ("client", 6, &[]),
-    ("config", 7, &[]),
+    // `config::options` turns a configuration into `server::Options`.
+    ("config", 7, &["server"]),
     ("server", 7, &["config"]),
-    ("cli", 7, &["config", "server"]),
+    ("cli", 7, &["config", "server", "sim"]),
     ("sim", 7, &["config", "server"]),
     ("main", 7, &["config", "server", "cli", "sim"]),
 ];
@@ -70,19 +71,26 @@ const IMPURE: &[(&str, &str)] = &[
 ];
 
 /// (file, what it says, why that is fine)
-const IMPURE_ALLOWED: &[(&str, &str, &str)] = &[];
+const IMPURE_ALLOWED: &[(&str, &str, &str)] = &[
+    ("server/src/tree/tests/cuts.rs", "std::thread", "a test of readers beside the writer"),
+    ("server/src/watch/twin.rs", "std::thread", "a test of parallel registration"),
+];
 
 /// Top-level modules that are empty until their part is built.
-const NOT_BUILT: &[&str] = &["audit", "auth", "client", "ensemble"];
+const NOT_BUILT: &[&str] = &["audit", "auth", "client"];
 
 /// Invariants whose code is not written yet, and which part will hold them.
 const INVARIANTS_TO_COME: &[(&str, &str)] = &[];
 
 /// Lines in a file; above, it is two concepts.
 const FILE_LINES_MAX: usize = 900;
+/// (file, its limit, why)
+const LONG_FILES: &[(&str, usize, &str)] =
+    &[("server/src/sim/world.rs", 1_100, "the one event loop of the simulator")];
 /// `replica` is a router.
 const REPLICA_LINES_MAX: usize = 600;
-const LINE_WIDTH_MAX: usize = 100;
+/// The formatter breaks at 100; this leaves room for what it cannot break.
+const LINE_WIDTH_MAX: usize = 110;
 
 #[test]
 fn modules_import_only_from_the_layers_above_them() {
@@ -185,7 +193,8 @@ fn lines_and_files_are_short() {
             }
         }
         let lines = text.lines().count();
-        if lines > FILE_LINES_MAX {
+        let limit = LONG_FILES.iter().find(|(file, ..)| *file == name(&path));
+        if lines > limit.map_or(FILE_LINES_MAX, |(_, limit, _)| *limit) {
             wrong.push(format!("{}: {lines} lines", name(&path)));
         }
     }

@@ -215,8 +215,9 @@ impl CompareArgs {
                 Some(format!("{}:{}/*", conf.display(), jars.display()))
             }
         };
+        let binary = self.rookeeper.map_or_else(server::rookeeper_binary, Ok)?;
         let table = compare::run(&Options {
-            rookeeper: self.rookeeper.map_or_else(server::rookeeper_binary, Ok)?,
+            rookeeper: fs::canonicalize(binary).context("find the rookeeper binary")?,
             java_class_path: class_path,
             java_flags: self.java_flags.split_whitespace().map(str::to_owned).collect(),
             home: home.path().to_owned(),

@@ -1,6 +1,7 @@
 //! Values that every other module speaks: ids, zxids, times, error codes, limits, proposals.
 //!
-//! Pure. Knows nothing of any other module but `jute`.
+//! Owns nothing: these are values, made and passed on by everyone. Pure. Knows nothing of any other
+//! module but `jute`. Start at [`Zxid`] and [`Proposal`].
 
 mod error;
 mod ids;
