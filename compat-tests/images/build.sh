@@ -15,11 +15,11 @@ if [ "$(label rookeeper-java-base:1)" != "$base_from" ]; then
 fi
 
 grep -v '^#' "$here/releases.tsv" | while IFS=$'\t' read -r release _; do
-    from=$( (cat "$here"/Dockerfile "$here"/root/*/* "$jars/$release/.from"; echo "$base_from") | sha256sum | cut -c1-16)
+    from=$( (cat "$here"/Dockerfile "$here"/rootfs/*/* "$jars/$release/.from"; echo "$base_from") | sha256sum | cut -c1-16)
     [ "$(label "zookeeper:$release")" = "$from" ] && continue
     echo "image zookeeper:$release"
     context=$(mktemp -d)
-    cp -r "$here/Dockerfile" "$here/root" "$context/"
+    cp -r "$here/Dockerfile" "$here/rootfs" "$context/"
     mkdir "$context/lib"
     cp "$jars/$release"/*.jar "$context/lib/"
     DOCKER_BUILDKIT=0 docker build -q --network=none --label "rookeeper.from=$from" -t "zookeeper:$release" "$context" >/dev/null

@@ -305,7 +305,7 @@ impl Server {
 
     fn spawn_java(&self, release: &str, config: &Path) -> Result<Child> {
         let (stdout, stderr) = self.log_files()?;
-        let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/root/conf");
+        let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/rootfs/conf");
         let class_path = format!("{}:{}/*", images.display(), jars(release)?.display());
         Command::new("java")
             .env("LANG", "C.UTF-8")

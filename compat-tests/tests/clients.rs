@@ -192,5 +192,5 @@ fn tidy_shell(lines: Vec<String>) -> Vec<String> {
 }
 
 fn log_config() -> &'static str {
-    concat!(env!("CARGO_MANIFEST_DIR"), "/images/root/conf")
+    concat!(env!("CARGO_MANIFEST_DIR"), "/images/rootfs/conf")
 }

@@ -210,7 +210,7 @@ impl CompareArgs {
             _ if self.no_java => None,
             Some(given) => Some(given),
             None => {
-                let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/root/conf");
+                let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/rootfs/conf");
                 let jars = server::jars(server::TARGET)?;
                 Some(format!("{}:{}/*", conf.display(), jars.display()))
             }
