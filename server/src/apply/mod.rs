@@ -190,22 +190,30 @@ impl Desk {
                         let session = SessionId(proposal.header.client_id);
                         self.greet(tree, &origin, handshake, Some(session));
                     }
-                    None => self.answer(tree, &origin, |kind, xid, _, out| {
-                        reply::write(kind, xid, &applied, out)
-                    }),
+                    None => {
+                        let failed = proposal.header.kind == op::ERROR;
+                        let shown = if failed { op::ERROR } else { origin.op };
+                        self.answer(tree, &origin, shown, |kind, xid, _, out| {
+                            reply::write(kind, xid, &applied, out)
+                        });
+                    }
                 }
             }
-            Commit::Refused { origin, code } => self.answer(tree, &origin, |_, xid, zxid, out| {
-                if code == ErrorCode::SessionMoved {
-                    return reply::After::Close;
-                }
-                reply::error(xid, zxid, code, out);
-                reply::After::Keep
-            }),
-            Commit::Synced { origin } => self.answer(tree, &origin, |_, xid, zxid, out| {
-                reply::frame(xid, zxid, 0, out, |out| origin.path.as_deref().encode(out));
-                reply::After::Keep
-            }),
+            Commit::Refused { origin, code } => {
+                self.answer(tree, &origin, op::ERROR, |_, xid, zxid, out| {
+                    if code == ErrorCode::SessionMoved {
+                        return reply::After::Close;
+                    }
+                    reply::error(xid, zxid, code, out);
+                    reply::After::Keep
+                });
+            }
+            Commit::Synced { origin } => {
+                self.answer(tree, &origin, origin.op, |_, xid, zxid, out| {
+                    reply::frame(xid, zxid, 0, out, |out| origin.path.as_deref().encode(out));
+                    reply::After::Keep
+                });
+            }
             Commit::Renewed { origin, session } => {
                 let Some(handshake) = origin.handshake else {
                     unreachable!("only handshakes are renewals")
@@ -291,7 +299,7 @@ impl Desk {
         let before = state.out.len();
         let read_only = self.parts.role.is_read_only();
         append_connect_response(&mut state.out, granted, handshake.with_read_only, read_only);
-        self.count(&mut state, origin, tree.last_zxid(), before);
+        self.count(&mut state, origin, origin.op, tree.last_zxid(), before);
         self.parts.wakes.touch(outbox.place, &mut state);
         let Some((session, timeout_ms)) = granted else {
             state.close(Fate::CloseAfterFlush);
@@ -312,6 +320,7 @@ impl Desk {
         &mut self,
         tree: &DataTree,
         origin: &Origin,
+        shown: i32,
         write: impl FnOnce(i32, i32, Zxid, &mut Vec<u8>) -> reply::After,
     ) {
         let outbox = &origin.outbox;
@@ -323,7 +332,7 @@ impl Desk {
         self.unpark(&mut state, origin);
         let before = state.out.len();
         let after = write(origin.op, origin.xid, tree.last_zxid(), &mut state.out);
-        self.count(&mut state, origin, tree.last_zxid(), before);
+        self.count(&mut state, origin, shown, tree.last_zxid(), before);
         if after == reply::After::Close {
             state.close(Fate::CloseAfterFlush);
         } else {
@@ -345,8 +354,9 @@ impl Desk {
         }
     }
 
-    fn count(&mut self, state: &mut State, origin: &Origin, zxid: Zxid, before: usize) {
-        state.stats.answer(origin.xid, origin.op, zxid, origin.received, self.now);
+    /// `shown` is what `cons` shows as the last operation: `NA` for a write that failed, as in Java.
+    fn count(&mut self, state: &mut State, origin: &Origin, shown: i32, zxid: Zxid, before: usize) {
+        state.stats.answer(origin.xid, shown, zxid, origin.received, self.now);
         let latency = self.now.since(origin.received);
         self.tally.answer(latency, state.out.len() - before);
         self.update_latency.add(latency, &self.parts.metrics.updatelatency);
