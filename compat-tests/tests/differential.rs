@@ -30,7 +30,10 @@ fn server(kind: Kind, home: &Path, settings: &[(&str, &str)]) -> Server {
         .unwrap()
         .set("maxClientCnxns", 0)
         .set("forceSync", "no")
-        .set("znode.container.checkIntervalMs", 100_000_000)
+        // No session may expire by itself: when it does is a matter of milliseconds.
+        .set("minSessionTimeout", 300_000)
+        .set("maxSessionTimeout", 600_000)
+        .jvm_flag("-Dznode.container.checkIntervalMs=100000000")
         .set("DigestAuthenticationProvider.superDigest", "super:0bX78nEegDzJM3ju0iLBEJdWzjg=");
     for (key, value) in settings {
         server = server.set(key, value);

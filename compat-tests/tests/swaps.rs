@@ -26,7 +26,9 @@ fn server(kind: Kind, home: &Path) -> Server {
         .unwrap()
         .set("maxClientCnxns", 0)
         .set("snapCount", 100)
-        .set("znode.container.checkIntervalMs", 100_000_000)
+        .set("minSessionTimeout", 300_000)
+        .set("maxSessionTimeout", 600_000)
+        .jvm_flag("-Dznode.container.checkIntervalMs=100000000")
         .set("DigestAuthenticationProvider.superDigest", "super:0bX78nEegDzJM3ju0iLBEJdWzjg=")
 }
 
