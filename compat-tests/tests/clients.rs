@@ -1,7 +1,6 @@
 //! Everyday scenarios of unmodified clients: the same program against Java and against ours must
 //! print the same lines. Each has a crash of the server in the middle.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
-#![allow(clippy::unwrap_used)]
 
 use std::process::Command;
 

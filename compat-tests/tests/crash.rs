@@ -1,7 +1,6 @@
 //! `kill -9` of our server under load, again and again: what was acknowledged is there, what was
 //! not is there whole or not at all, and the server always comes back.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
-#![allow(clippy::unwrap_used)]
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};

@@ -1,7 +1,6 @@
 //! Random operations in lockstep: Java against Java proves the method, Java against ours is the
 //! test. `COMPAT_SEED` and `COMPAT_OPS` choose another program and another length.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
-#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 

@@ -1,7 +1,6 @@
 //! One data directory, served by Java and by ours in turn: nothing may be lost or changed, and
 //! sessions go on.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
-#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
