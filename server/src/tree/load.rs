@@ -261,17 +261,10 @@ impl TreeLoader {
         // Ids were given out in order; the root is the first and not in the index.
         let hashes = std::mem::take(&mut self.hashes);
         let tree = &mut self.tree;
-        tree.index.reserve(hashes.iter().skip(1).copied(), &tree.nodes);
-        for (id, hash) in hashes.into_iter().enumerate().skip(1) {
-            let id = id as NodeId;
-            let twin = tree.nodes.with_path(id, |path| tree.index.find(hash, path, &tree.nodes));
-            if twin.is_some() {
-                let mut path = String::new();
-                tree.nodes.push_path(id, &mut path);
-                return Err(LoadError::Duplicate(path));
-            }
-            tree.index.insert(hash, id, &tree.nodes);
-        }
-        Ok(())
+        tree.index.build(&hashes, &tree.nodes).map_err(|id| {
+            let mut path = String::new();
+            tree.nodes.push_path(id, &mut path);
+            LoadError::Duplicate(path)
+        })
     }
 }

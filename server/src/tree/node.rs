@@ -337,6 +337,12 @@ impl Nodes {
         use_path(&buffer[start..])
     }
 
+    /// True if two znodes, none of them the root, have the same path: parent and name are equal.
+    pub(super) fn are_namesakes(&self, a: NodeId, b: NodeId) -> bool {
+        let (a, b) = (self.get(a), self.get(b));
+        a.parent == b.parent && a.blob().name_bytes() == b.blob().name_bytes()
+    }
+
     /// True if `path` is the path of this znode. Compares names from the last one backwards.
     pub(super) fn is_at(&self, id: NodeId, path: &[u8]) -> bool {
         let mut rest = path;
