@@ -211,7 +211,7 @@ impl Txn {
     /// Reads a record inside a multi, where fewer types are allowed (`DataTree.processTxn`).
     pub fn decode_sub(sub: &SubTxn) -> Result<Self, DecodeError> {
         let data = sub.data.as_deref().unwrap_or_default();
-        let mut input = Reader::new(data);
+        let mut input = Reader::with_limit(data, data.len());
         match sub.kind {
             op::CHECK => Ok(Txn::Check(input.read()?)),
             op::CREATE
@@ -230,7 +230,7 @@ impl Txn {
     pub fn decode_payload(
         payload: &[u8],
     ) -> Result<(TxnHeader, Self, Option<TxnDigest>), DecodeError> {
-        let mut input = Reader::new(payload);
+        let mut input = Reader::with_limit(payload, payload.len());
         let header: TxnHeader = input.read()?;
         let txn = Self::decode_record(header.kind, &mut input)?;
         let digest = input.read().ok();
