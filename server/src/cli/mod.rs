@@ -10,6 +10,7 @@ mod logging;
 mod notify;
 mod purge;
 mod serve;
+mod shell;
 mod signals;
 pub mod tools;
 mod word;
@@ -47,6 +48,13 @@ enum Command {
     /// JVM options are accepted; `-Dname=value` sets a property.
     #[command(disable_help_flag = true)]
     Server {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// The shell: `cli [-server host:port[,host:port...][/chroot]] [-timeout ms] [-r]
+    /// [-waitforconnection] [command arguments...]`.
+    #[command(disable_help_flag = true)]
+    Cli {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -127,6 +135,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> i32 {
     };
     match arguments.command {
         Command::Server { arguments } => serve::run(&arguments),
+        Command::Cli { arguments } => shell::run(&arguments),
         Command::Version => {
             let (zookeeper, built, own) = (version::ZOOKEEPER, version::BUILT, version::ROOKEEPER);
             println!("Apache ZooKeeper, version {zookeeper} {built} (Rookeeper {own})");

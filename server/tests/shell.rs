@@ -1,0 +1,172 @@
+//! The shell as operators call it: output, error texts and exit codes of Java's `zkCli.sh`.
+
+mod common;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::{Command, Output, Stdio};
+
+use common::TestServer;
+
+fn shell(address: SocketAddr, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rookeeper"));
+    command.args(["cli", "-server", &address.to_string()]).args(arguments);
+    command
+}
+
+/// Runs one command and leaves out what is said about the connection.
+fn once(address: SocketAddr, arguments: &[&str]) -> (String, String, i32) {
+    finish(address, shell(address, arguments).output().unwrap())
+}
+
+fn finish(address: SocketAddr, output: Output) -> (String, String, i32) {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let connected =
+        "\nWATCHER::\n\nWatchedEvent state:SyncConnected type:None path:null zxid: -1\n";
+    let stdout = text(output.stdout).replacen(connected, "", 1);
+    let stdout = stdout.replacen(&format!("Connecting to {address}\n"), "", 1);
+    (stdout, text(output.stderr), output.status.code().unwrap())
+}
+
+#[test]
+fn one_command_at_a_time() {
+    let server = TestServer::start();
+    let address = server.address();
+    let quota = "absolute path is /zookeeper/quota/a/zookeeper_limits\n";
+    for (arguments, stdout, stderr, code) in [
+        (&["ls", "/"][..], "[zookeeper]\n", "", 0),
+        (&["create", "/a", "1"], "", "Created /a\n", 0),
+        (&["create", "/a", "2"], "", "Node already exists: /a\n", 1),
+        (&["get", "/a"], "1\n", "", 0),
+        (&["get", "-b", "/a"], "MQ==\n", "", 0),
+        (&["set", "/a", "5"], "", "", 0),
+        (&["set", "-v", "0", "/a", "6"], "", "version No is not valid : /a\n", 1),
+        (&["set", "/a", "-b", "aGk="], "", "", 0),
+        (&["get", "/a"], "hi\n", "", 0),
+        (&["create", "-s", "/a/s-", "y"], "", "Created /a/s-0000000000\n", 0),
+        (&["create", "-c", "/a/c"], "", "Created /a/c\n", 0),
+        (&["create", "/x/y", ""], "", "Node does not exist: /x/y\n", 1),
+        (&["ls", "-R", "/a"], "/a\n/a/c\n/a/s-0000000000\n", "", 0),
+        (&["ls", "/nope"], "", "Node does not exist: /nope\n", 1),
+        (&["ls", "nopath"], "", "Path must start with / character\n", 1),
+        (&["ls", "/a/"], "", "Path must not end with / character\n", 1),
+        (&["ls"], "", "ls [-s] [-w] [-R] path\n", 1),
+        (
+            &["ls", "-z", "/"],
+            "",
+            "org.apache.commons.cli.UnrecognizedOptionException: Unrecognized option: -z\n",
+            1,
+        ),
+        (&["getAcl", "/a"], "'world,'anyone\n: cdrwa\n", "", 0),
+        (&["setAcl", "/a", "world:anyone:cdrw"], "", "", 0),
+        (&["getAcl", "/a"], "'world,'anyone\n: cdrw\n", "", 0),
+        (
+            &["setAcl", "/a", "bad"],
+            "",
+            "bad does not have the form scheme:id:perm\nAcl is not valid : null\n",
+            1,
+        ),
+        (&["getAllChildrenNumber", "/a"], "2\n", "", 0),
+        (&["getEphemerals"], "[]\n", "", 0),
+        (&["sync", "/a"], "Sync is OK\n", "", 0),
+        (&["whoami"], "Auth scheme: User\nip: 127.0.0.1\n", "", 0),
+        (&["setquota", "-n", "5", "/a"], "", "", 0),
+        (
+            &["listquota", "/a"],
+            "Output quota for /a count=5,bytes=-1=;byteHardLimit=-1;countHardLimit=-1\n\
+             Output stat for /a count=3,bytes=3\n",
+            quota,
+            0,
+        ),
+        (&["setquota", "-n", "5", "/a/c"], "", "/a/c has a parent /a which has a quota\n", 1),
+        (&["delquota", "/a"], "", "", 0),
+        (&["ls", "/zookeeper/quota"], "[]\n", "", 0),
+        (&["delquota", "/a"], "Quota does not exist for /a\n", "", 0),
+        (
+            &["create", "-c", "-e", "/b"],
+            "",
+            "-c cannot be combined with -s or -e. Containers cannot be ephemeral or sequential.\n",
+            1,
+        ),
+        (&["create", "-t", "x", "/b"], "", "-t argument must be a long value\n", 1),
+        (&["create", "-t", "5", "/b"], "", "KeeperErrorCode = Unimplemented for /b\n", 1),
+        (&["reconfig", "-add", "x"], "", "KeeperErrorCode = Reconfig is disabled\n", 1),
+        (&["delete", "/"], "", "Arguments are not valid : /\n", 1),
+        (&["delete", "/a"], "", "Node not empty: /a\n", 1),
+        (&["deleteall", "/a"], "", "", 0),
+        (&["ls", "/"], "[zookeeper]\n", "", 0),
+    ] {
+        let (out, err, got) = once(address, arguments);
+        assert_eq!((out.as_str(), err.as_str(), got), (stdout, stderr, code), "{arguments:?}");
+    }
+    let (out, err, code) = once(address, &["help"]);
+    assert_eq!((out.as_str(), code), ("", 127));
+    assert!(err.starts_with("ZooKeeper -server host:port -client-configuration properties-file"));
+    assert!(err.ends_with("\twhoami \nCommand not found: Command not found help\n"), "{err}");
+    assert_eq!(err.lines().count(), 30);
+    let (out, ..) = once(address, &["stat", "/zookeeper"]);
+    assert!(out.starts_with("cZxid = 0x0\nctime = "), "{out}");
+    assert!(out.ends_with("ephemeralOwner = 0x0\ndataLength = 0\nnumChildren = 2\n"), "{out}");
+}
+
+/// Feeds lines to an interactive shell.
+fn session(address: SocketAddr, arguments: &[&str], lines: &str) -> (String, String, i32) {
+    let mut command = shell(address, arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    finish(address, child.wait_with_output().unwrap())
+}
+
+#[test]
+fn a_session_with_watches_and_history() {
+    let server = TestServer::start();
+    let address = server.address();
+    let (out, err, code) = session(
+        address,
+        &[],
+        "create /a 'one two'\nget -w /a\nset /a 2\nsync /a\nget /a\n\nhistory\nredo 4\nredo 9\n\
+         printwatches off\nprintwatches\nbogus\nls /nope\nquit\n",
+    );
+    let prompt = |n: usize| format!("[zk: {address}(CONNECTED) {n}] ");
+    let event =
+        "\nWATCHER::\n\nWatchedEvent state:SyncConnected type:NodeDataChanged path:/a zxid: ";
+    assert!(out.starts_with("Welcome to ZooKeeper!\nJLine support is enabled\n"), "{out}");
+    assert!(out.contains(&format!("{}one two\n", prompt(1))), "{out}");
+    assert_eq!(out.matches(event).count(), 1, "{out}");
+    assert!(out.contains("0 - create /a 'one two'\n1 - get -w /a\n2 - set /a 2\n"), "{out}");
+    assert!(out.contains(&format!("5 - history\n{}2\n{}", prompt(6), prompt(7))), "{out}");
+    assert!(out.contains("printwatches is off\n"), "{out}");
+    assert!(err.starts_with("Created /a\nCommand index out of range\nZooKeeper -server "), "{err}");
+    assert!(err.ends_with("Node does not exist: /nope\n"), "{err}");
+    assert_eq!(code, 1, "that of the last command");
+    let (out, _, code) = session(address, &[], "close\nls /\nquit\n");
+    assert!(out.contains(&format!("[zk: {address}(CLOSED) 1] Not connected\n")), "{out}");
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn chroots_and_several_servers() {
+    let server = TestServer::start();
+    let address = server.address();
+    assert_eq!(once(address, &["create", "/root", ""]).2, 0);
+    // Nothing listens on port 1.
+    let hosts = format!("127.0.0.1:1,{address}/root");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rookeeper"));
+        command.args(["cli", "-server", &hosts, "-waitforconnection"]).args(arguments);
+        let output = command.output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(run(&["create", "/x", "1"]).1, "Created /x\n");
+    assert!(run(&["ls", "/"]).0.ends_with("\n[x]\n"));
+    assert_eq!(run(&["get", "/nope"]).1, "Node does not exist: /nope\n");
+    assert_eq!(once(address, &["ls", "/root"]).0, "[x]\n");
+}
+
+#[test]
+fn a_server_that_is_not_there() {
+    let address: SocketAddr = "127.0.0.1:1".parse().unwrap();
+    let (_, err, code) = once(address, &["ls", "/"]);
+    assert_eq!((err.as_str(), code), ("KeeperErrorCode = ConnectionLoss for /\n", 1));
+}
