@@ -29,7 +29,7 @@ use crate::storage::{self, DataDirs, Disk, StorageError, TxnLogWriter};
 use crate::tree::TreeOptions;
 use crate::tree::cell::cell;
 use crate::watch::{self, WatchTable};
-use crate::zab::{self, Membership};
+use crate::zab;
 
 mod guard;
 mod settings;
@@ -68,21 +68,7 @@ pub struct Options {
     /// For random drops of handshakes.
     pub seed: u64,
     /// Set on a member of an ensemble.
-    pub member: Option<MemberOptions>,
-}
-
-/// What a member of an ensemble needs besides.
-pub struct MemberOptions {
-    /// The zab core.
-    pub zab: zab::Options,
-    /// Sockets between servers.
-    pub ensemble: ensemble::Options,
-    /// The committed membership.
-    pub committed: Arc<Membership>,
-    /// A proposed one, if newer.
-    pub last_seen: Option<Arc<Membership>>,
-    /// `snapshotSizeFactor`.
-    pub log_factor: f64,
+    pub member: Option<ensemble::MemberOptions>,
 }
 
 impl Options {
@@ -302,7 +288,7 @@ struct Joined {
 
 /// Reads the epochs, opens the election port, starts to look for a leader.
 fn join(
-    member: MemberOptions,
+    member: ensemble::MemberOptions,
     dirs: &Arc<DataDirs>,
     last: storage::Durable,
     recent: VecDeque<Arc<Proposal>>,

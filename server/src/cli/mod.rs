@@ -102,13 +102,6 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Runs the simulator: `sim --seed N [--count M]`.
-    #[cfg(feature = "sim")]
-    #[command(disable_help_flag = true)]
-    Sim {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
-    },
     /// Sends a four-letter word and prints the answer.
     Word {
         /// Host or address of the server.
@@ -148,8 +141,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> i32 {
         Command::Compare { arguments } => tools::run(tools::comparer::run, &arguments),
         Command::Summary { arguments } => tools::run(tools::summary::run, &arguments),
         Command::Digest { arguments } => tools::run(tools::digest::run, &arguments),
-        #[cfg(feature = "sim")]
-        Command::Sim { arguments } => crate::sim::cli::main(&arguments),
         Command::Word { host, port, word, secure } => word::run(&host, port, &word, &secure),
     }
 }

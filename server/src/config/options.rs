@@ -149,7 +149,7 @@ impl Config {
 
     /// For a member of an ensemble; `None` without a server id or with a membership that is not
     /// understood, both of which loading has refused.
-    pub fn member_options(&self, hash_seed: u64) -> Option<crate::server::MemberOptions> {
+    pub fn member_options(&self, hash_seed: u64) -> Option<ensemble::MemberOptions> {
         let sid = Sid(self.my_id?);
         let (ensemble, election) = (&self.ensemble, &self.election);
         let read = |membership: &super::Membership| {
@@ -160,7 +160,7 @@ impl Config {
         let tick_ms = count(self.tick_time);
         let (init_limit, sync_limit) = (count(ensemble.init_limit), count(ensemble.sync_limit));
         let connect_limit = count(ensemble.connect_to_learner_master_limit);
-        Some(crate::server::MemberOptions {
+        Some(ensemble::MemberOptions {
             zab: zab::Options {
                 tick_ms,
                 init_limit,

@@ -29,7 +29,7 @@ use crate::storage::DataDirs;
 use crate::tree::cell::TreeReader;
 use crate::tree::cut::Cut;
 use crate::tree::{DataTree, TreeOptions};
-use crate::zab::{Event, Link, Membership, Notification, Packet};
+use crate::zab::{self, Event, Link, Membership, Notification, Packet};
 
 /// Stack of the threads here.
 const STACK_BYTES: usize = 512 * 1024;
@@ -61,6 +61,20 @@ pub struct Options {
     pub queue_bytes_max: usize,
     /// For trees received by SNAP.
     pub tree: TreeOptions,
+}
+
+/// What a member of an ensemble needs besides.
+pub struct MemberOptions {
+    /// The zab core.
+    pub zab: zab::Options,
+    /// Sockets between servers.
+    pub ensemble: Options,
+    /// The committed membership.
+    pub committed: Arc<Membership>,
+    /// A proposed one, if newer.
+    pub last_seen: Option<Arc<Membership>>,
+    /// `snapshotSizeFactor`.
+    pub log_factor: f64,
 }
 
 /// The sockets of one server.

@@ -15,6 +15,7 @@ pub mod cli;
 mod clients;
 mod disk;
 mod faults;
+mod network;
 mod random;
 #[cfg(test)]
 mod scenarios;
