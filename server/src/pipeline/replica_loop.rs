@@ -69,6 +69,7 @@ pub(super) struct ReplicaLoop {
 }
 
 impl ReplicaLoop {
+    #[allow(clippy::too_many_arguments)]
     pub fn new(
         inbox: Arc<CoreBox>,
         log: Arc<LogBox>,

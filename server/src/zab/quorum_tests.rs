@@ -79,10 +79,8 @@ fn verifiers_agree_with_their_naive_twins() {
         let groups = 1 + dice.below(4) as i64;
         let group_of: Vec<(i64, i64)> =
             all.iter().map(|sid| (*sid, dice.below(groups as u64) as i64)).collect();
-        let weight: Vec<(i64, u64)> = all
-            .iter()
-            .filter_map(|sid| (dice.below(3) > 0).then(|| (*sid, dice.below(4))))
-            .collect();
+        let weight: Vec<(i64, u64)> =
+            all.iter().map(|sid| (*sid, dice.below(5))).filter(|(_, weight)| *weight < 4).collect();
         let hierarchical = Membership::groups(
             majority.members().clone(),
             group_of.iter().map(|(sid, group)| (Sid(*sid), *group)).collect(),
