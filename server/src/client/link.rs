@@ -139,8 +139,7 @@ impl Shared {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return if self.state.lock().closing { End::Closed } else { End::Lost },
             }
-            loop {
-                let Some(prefix) = buffer.first_chunk::<4>() else { break };
+            while let Some(prefix) = buffer.first_chunk::<4>() {
                 let Ok(length) = usize::try_from(i32::from_be_bytes(*prefix)) else {
                     return End::Lost;
                 };
