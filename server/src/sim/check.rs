@@ -159,17 +159,21 @@ impl Checker {
         Ok(())
     }
 
-    /// A vote leaves a node.
+    /// A vote leaves a node. `echoed` is the greatest zxid with which others proposed this node
+    /// since it started: in its round it takes up even a stale vote for itself, as Java does, so
+    /// that the round can end; discovery then refuses it (`StateSummary.isMoreRecentThan`).
     pub fn voted(
         &self,
         sid: Sid,
         notification: &Notification,
         disk: &Disk,
+        echoed: Option<Zxid>,
     ) -> Result<(), Violation> {
         let vote = notification.vote;
         if notification.state == PeerState::Looking
             && vote.leader == sid
             && vote.zxid > disk.durable()
+            && echoed.is_none_or(|echoed| vote.zxid > echoed)
         {
             let durable = disk.durable();
             return Err(Violation(format!(

@@ -53,7 +53,8 @@ impl World {
 
     pub(super) fn send_vote(&mut self, from: usize, to: Sid, notification: Notification) {
         let sid = self.nodes[from].sid;
-        let result = self.checker.voted(sid, &notification, &self.nodes[from].disk);
+        let node = &self.nodes[from];
+        let result = self.checker.voted(sid, &notification, &node.disk, node.echoed);
         self.fail(result);
         let Some(target) = self.index(to) else { return };
         self.note(|| {

@@ -94,6 +94,8 @@ pub(super) struct Node {
     /// Not before this time does it start again; `u64::MAX` never.
     pub(super) paused_until: u64,
     pub(super) listening: bool,
+    /// Greatest zxid with which others proposed this node since it started.
+    pub(super) echoed: Option<Zxid>,
     log_broken: bool,
     syncing: bool,
     saves: VecDeque<(Epoch, Epoch)>,
@@ -168,6 +170,7 @@ impl World {
                 life: 0,
                 paused_until: 0,
                 listening: false,
+                echoed: None,
                 log_broken: false,
                 syncing: false,
                 saves: VecDeque::new(),
@@ -311,6 +314,10 @@ impl World {
             }
             Next::Event(event) => self.drive(node, event),
             Next::Vote(from, notification) => {
+                let node_ = &mut self.nodes[node];
+                if notification.vote.leader == node_.sid {
+                    node_.echoed = node_.echoed.max(Some(notification.vote.zxid));
+                }
                 self.drive(node, Event::Notification { from, notification });
             }
             Next::Arrive(link) => self.arrive(node, link),
@@ -361,6 +368,7 @@ impl World {
         }
         node.disk.full = false;
         node.log_broken = false;
+        node.echoed = None;
         if node.disk.untrusted && node.disk.written() > 0 {
             // Logs without a snapshot: the server refuses to start, somebody empties it again.
             node.disk = Disk::wiped();
