@@ -131,6 +131,7 @@ mod tests {
         let sink = Sink::default();
         let columns = JavaColumns { my_id: my_id.clone(), zone: jiff::tz::TimeZone::UTC };
         let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
             .event_format(columns)
             .with_writer(sink.clone())
             .with_max_level(Level::INFO)
