@@ -6,14 +6,18 @@
 #
 #   scripts/test.sh              everything
 #   scripts/test.sh --no-compat  without Java servers and foreign clients
+#   scripts/test.sh --ensembles  everything and, while members of ensembles are young and their
+#                                scenarios still being hardened, those too
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 compat=yes
+ensembles=no
 for argument; do
     case $argument in
     --no-compat) compat=no ;;
-    *) echo "usage: $0 [--no-compat]" >&2; exit 2 ;;
+    --ensembles) ensembles=yes ;;
+    *) echo "usage: $0 [--no-compat | --ensembles]" >&2; exit 2 ;;
     esac
 done
 
@@ -64,6 +68,12 @@ if [ $compat = yes ]; then
     flaky=()
     for file in compat-tests/tests/*.rs; do
         name=$(basename "$file" .rs)
+        case $ensembles.$name in
+        no.mixed | no.resync | no.kill_loop | no.bad_peers | no.scripts)
+            say "NOT RUN without --ensembles: $name"
+            continue
+            ;;
+        esac
         phase "against real Java servers and unmodified clients: $name"
         cargo test -p compat-tests --test "$name" -- --nocapture && continue
         say "$name failed; once more"
