@@ -149,12 +149,11 @@ fn keep_alive_is_the_kernels() {
     for (text, timer) in [("clientTcpKeepAlive=true", "02"), ("", "00")] {
         let server = TestServer::configured(text, "");
         let mut client = server.client();
-        // Acknowledged by the client's next packet, so no retransmission timer is left.
         client.get("/", false);
         let port = |address: std::net::SocketAddr| format!("0100007F:{:04X}", address.port());
         let (here, there) = (port(server.address()), port(client.stream.local_addr().unwrap()));
+        // Nothing more is sent: the timer of a retransmission ends with the client's late ACK.
         loop {
-            client.get("/", false);
             let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
             let row = table.lines().find(|line| line.contains(&format!("{here} {there}")));
             let fields: Vec<&str> = row.expect("the connection").split_whitespace().collect();
@@ -164,6 +163,7 @@ fn keep_alive_is_the_kernels() {
                 assert_eq!(shown, timer, "{text:?} {fields:?}");
                 break;
             }
+            std::thread::yield_now();
         }
         server.stop();
     }
