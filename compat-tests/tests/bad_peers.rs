@@ -1,4 +1,5 @@
 //! Garbage on the election and quorum ports does not disturb an ensemble.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -2,6 +2,7 @@
 //! it was told about must be there, and all servers must show the same.
 //!
 //! `COMPAT_ROUNDS` says how many times (default 4), `COMPAT_SEED` in which order.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -7,6 +7,7 @@
 //! ```text
 //! COMPAT_MATRIX=full cargo test -p compat-tests --test mixed -- --nocapture
 //! ```
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,6 @@
 //! How a learner catches up, in both directions between Java and ours: DIFF from memory, DIFF from
 //! disk, TRUNC, SNAP. Which of them it was is read in the Java server's log.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! Four servers on one host, three participants and one observer, started and asked with the
 //! scripts exactly as the ensemble example says.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
 //! The smoke run: every target, its seeds and corpus, and mutations of them.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,5 +1,6 @@
 //! `kill -9` under load, again and again: what was acknowledged is there, what was not is there as
 //! a whole or not at all, and the server always starts again (`ACK-AFTER-FSYNC`, `TORN-TAIL-ONLY`).
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod common;
 

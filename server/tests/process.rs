@@ -1,6 +1,7 @@
 //! The binary as a process: what it prints, which ports it opens, how it ends.
 //!
 //! Readiness is the server's own notification (`NOTIFY_SOCKET`), so nothing here guesses times.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 use std::fs;
 use std::io::{Read, Write};

@@ -1,4 +1,5 @@
 //! The shell as operators call it: output, error texts and exit codes of Java's `zkCli.sh`.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod common;
 
