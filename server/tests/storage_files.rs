@@ -1,5 +1,4 @@
 //! Directories and files: what is created, refused, rolled, cut and deleted.
-#![allow(clippy::unwrap_used)] // helpers of tests are tests
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;

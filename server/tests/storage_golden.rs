@@ -1,5 +1,4 @@
 //! Directories written by Java: opened, compared with what Java says is in them, written again.
-#![allow(clippy::unwrap_used)] // helpers of tests are tests
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
