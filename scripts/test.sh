@@ -6,18 +6,18 @@
 #
 #   scripts/test.sh              everything
 #   scripts/test.sh --no-compat  without Java servers and foreign clients
-#   scripts/test.sh --ensembles  everything and, while members of ensembles are young and their
-#                                scenarios still being hardened, those too
+#   scripts/test.sh --full       everything and, while they are young and still being hardened,
+#                                the scenarios of ensembles and the fuzz targets too
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 compat=yes
-ensembles=no
+full=no
 for argument; do
     case $argument in
     --no-compat) compat=no ;;
-    --ensembles) ensembles=yes ;;
-    *) echo "usage: $0 [--no-compat | --ensembles]" >&2; exit 2 ;;
+    --full) full=yes ;;
+    *) echo "usage: $0 [--no-compat | --full]" >&2; exit 2 ;;
     esac
 done
 
@@ -52,8 +52,12 @@ cargo clippy --workspace --all-targets --quiet -- -D warnings
 phase "unit, property, golden and in-process tests"
 cargo test --workspace --exclude compat-tests --no-fail-fast
 
-phase "fuzz targets, smoke run"
-cargo test --manifest-path fuzz/Cargo.toml
+if [ $full = yes ]; then
+    phase "fuzz targets, smoke run"
+    cargo test --manifest-path fuzz/Cargo.toml
+else
+    say "NOT RUN without --full: fuzz targets"
+fi
 
 if [ $compat = yes ]; then
     phase "Java servers and clients: set-up"
@@ -68,9 +72,9 @@ if [ $compat = yes ]; then
     flaky=()
     for file in compat-tests/tests/*.rs; do
         name=$(basename "$file" .rs)
-        case $ensembles.$name in
+        case $full.$name in
         no.mixed | no.resync | no.kill_loop | no.bad_peers | no.scripts)
-            say "NOT RUN without --ensembles: $name"
+            say "NOT RUN without --full: $name"
             continue
             ;;
         esac
