@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Runs every test, the comparison with real Java servers and unmodified clients included.
+# Runs the tests, the comparison with real Java servers and unmodified clients included.
 #
 # For a Debian 12 machine with a Rust toolchain, as root; installs the rest from package
 # registries. Stops at the first phase that fails and says which. Safe to run again.
 #
-#   scripts/test.sh              everything
+#   scripts/test.sh              all but what --full adds; each phase left out is named
 #   scripts/test.sh --no-compat  without Java servers and foreign clients
 #   scripts/test.sh --full       everything and, while they are young and still being hardened,
 #                                the scenarios of ensembles and the fuzz targets too
