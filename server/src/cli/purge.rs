@@ -33,9 +33,8 @@ pub(super) fn run(arguments: &[String]) -> i32 {
     let dirs = Arc::new(dirs);
     // Their times are gone once they are.
     let done = plan(&dirs, FIELD_MAX, count, &[]).and_then(|plan| {
-        let files = plan.snapshots.iter().chain(&plan.logs);
         let times: HashMap<PathBuf, String> =
-            files.map(|file| (file.clone(), modified(file))).collect();
+            plan.files().map(|file| (file.clone(), modified(file))).collect();
         Ok((times, purge(&dirs, FIELD_MAX, count, &[])?))
     });
     let (times, purged) = match done {

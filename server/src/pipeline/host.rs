@@ -17,11 +17,9 @@ use crate::base::Zxid;
 use crate::ensemble::Ensemble;
 use crate::outbox::{Fate, Registry, Role};
 use crate::storage::restore::OwnedTreeSource;
-use crate::storage::truncate::{discard_behind, truncate};
+use crate::storage::truncate::{adopt_snapshot, truncate};
 use crate::storage::txnlog::reader::TxnLogReader;
-use crate::storage::{
-    self, DataDirs, Durable, SnapshotOptions, StorageError, TxnLogWriter, write_snapshot,
-};
+use crate::storage::{self, DataDirs, SnapshotOptions, StorageError, TxnLogWriter, write_snapshot};
 use crate::tree::{DataTree, TreeOptions};
 use crate::zab::{Action, Event, Link, Serving};
 
@@ -151,9 +149,7 @@ impl Host {
         });
     }
 
-    /// A snapshot from the leader becomes our history. The old one is put aside under names that
-    /// no restore, purge or DIFF reads: it may hold what the ensemble never committed
-    /// (ZOOKEEPER-2846, 4837).
+    /// A snapshot from the leader becomes our history.
     fn install(&self, link: Link, zxid: Zxid) {
         let Some(mut tree) = self.parts.ensemble.take_received(link) else {
             // The link is gone, and with it the role that asked.
@@ -166,10 +162,7 @@ impl Host {
             let mut source = OwnedTreeSource::new(&mut tree)?;
             let file = write_snapshot(&dirs, &snapshot, &mut source)?;
             drop(source);
-            put_aside(&dirs, zxid)?;
-            discard_behind(&dirs, &options, zxid)?;
-            let durable = Durable::by_received_snapshot(zxid);
-            file.publish(durable)?;
+            let durable = adopt_snapshot(&dirs, &options, file)?;
             writer.restart_behind(durable);
             info!(%zxid, "snapshot installed");
             let event = Box::new(Event::SnapshotInstalled);
@@ -232,20 +225,6 @@ fn find_floor(
         (Some(first), Some(next)) if first.zxid == peer => Ok(Some((peer, next.zxid))),
         _ => Ok(None),
     }
-}
-
-/// Renames every snapshot and log up to `zxid`.
-fn put_aside(dirs: &Arc<DataDirs>, zxid: Zxid) -> Result<(), StorageError> {
-    let old = dirs.snapshots()?.into_iter().chain(dirs.logs()?);
-    for found in old {
-        let name = found.path.file_name().unwrap_or_default().to_string_lossy();
-        let aside = found.path.with_file_name(format!("replaced-by-{:x}.{name}", zxid.0));
-        dirs.disk()
-            .rename(&found.path, &aside)
-            .map_err(|e| StorageError::io("put aside", &found.path, e))?;
-    }
-    dirs.sync_dir(dirs.snapshot_dir())?;
-    dirs.sync_dir(dirs.log_dir())
 }
 
 /// A tree that replaces the present one.

@@ -34,6 +34,9 @@ pub mod names {
     pub const NEW_LOG: &str = "new-log.";
     /// Prefix of a snapshot in the making.
     pub const NEW_SNAPSHOT: &str = "new-snapshot.";
+    /// Prefix of a snapshot or log that a snapshot received from the leader has replaced; the zxid
+    /// of that one and the old name follow.
+    pub const REPLACED_BY: &str = "replaced-by-";
     /// Epoch of the history on disk.
     pub const CURRENT_EPOCH: &str = "currentEpoch";
     /// Highest epoch this server promised to follow.
@@ -170,6 +173,37 @@ impl DataDirs {
         self.found(&self.snapshot_dir, names::SNAPSHOT)
     }
 
+    /// What snapshots received from leaders have replaced, in both directories, ascending by the
+    /// zxid of the one that did it.
+    pub fn replaced(&self) -> Result<Vec<Found>, StorageError> {
+        let mut found = Vec::new();
+        for dir in [&self.snapshot_dir, &self.log_dir] {
+            for entry in self.list(dir)?.into_iter().filter(|e| e.is_file) {
+                let zxid = entry
+                    .name
+                    .strip_prefix(names::REPLACED_BY)
+                    .and_then(|rest| rest.split_once('.'))
+                    .and_then(|(zxid, _)| i64::from_str_radix(zxid, 16).ok());
+                if let Some(zxid) = zxid {
+                    let path = dir.join(&entry.name);
+                    let (len, modified_ms) = (entry.len, entry.modified_ms);
+                    found.push(Found {
+                        path,
+                        name: entry.name,
+                        zxid: Zxid(zxid),
+                        len,
+                        modified_ms,
+                    });
+                }
+            }
+            if self.snapshot_dir == self.log_dir {
+                break;
+            }
+        }
+        found.sort_by_key(|f| f.zxid);
+        Ok(found)
+    }
+
     /// Sizes in bytes of the snapshot and log directories (`dirs` command), plain files only.
     pub fn sizes(&self) -> Result<(u64, u64), StorageError> {
         let sum = |dir: &Path| -> Result<u64, StorageError> {
@@ -211,57 +245,6 @@ impl DataDirs {
     /// Replaces `acceptedEpoch`; durable on return (`EPOCH-BEFORE-ACK`).
     pub fn write_accepted_epoch(&self, epoch: Epoch) -> Result<(), StorageError> {
         self.write_small(names::ACCEPTED_EPOCH, epoch.0.to_string().as_bytes())
-    }
-
-    /// Both epochs of a quorum member whose history ends with `last`, with the repairs and checks
-    /// of `QuorumPeer.loadDataBase`: missing files are written, an interrupted update of
-    /// `currentEpoch` is finished.
-    pub fn load_epochs(&self, last: Zxid) -> Result<Epochs, StorageError> {
-        let history = last.epoch();
-        let mut current = match self.current_epoch()? {
-            Some(epoch) => epoch,
-            None => {
-                self.write_current_epoch(history)?;
-                history
-            }
-        };
-        if history > current {
-            match self.epoch(&format!("{}.tmp", names::CURRENT_EPOCH))? {
-                // The update was interrupted between write and rename; the snapshot it belongs to
-                // is there already.
-                Some(epoch) if epoch >= history => {
-                    self.write_current_epoch(epoch)?;
-                    current = epoch;
-                }
-                _ => {
-                    return Err(StorageError::Epoch(format!(
-                        "The current epoch, {:x}, is older than the last zxid, {}. The file {} \
-                         does not belong to this history: if it was restored from a backup, restore \
-                         the whole directory",
-                        current.0,
-                        last.0,
-                        self.snapshot_dir.join(names::CURRENT_EPOCH).display()
-                    )));
-                }
-            }
-        }
-        let accepted = match self.accepted_epoch()? {
-            Some(epoch) => epoch,
-            None => {
-                self.write_accepted_epoch(history)?;
-                history
-            }
-        };
-        if accepted < current {
-            return Err(StorageError::Epoch(format!(
-                "The accepted epoch, {:x} is less than the current epoch, {:x}. The file {} does \
-                 not belong to this history",
-                accepted.0,
-                current.0,
-                self.snapshot_dir.join(names::ACCEPTED_EPOCH).display()
-            )));
-        }
-        Ok(Epochs { current, accepted })
     }
 
     /// Gives a finished new log its name.
@@ -418,15 +401,6 @@ impl DataDirs {
         self.disk.rename(&temporary, &path).map_err(|e| StorageError::io("replace", &path, e))?;
         self.sync_dir(&self.snapshot_dir)
     }
-}
-
-/// Epoch numbers of a quorum member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Epochs {
-    /// Epoch of the leader whose history this server has.
-    pub current: Epoch,
-    /// Highest epoch it promised.
-    pub accepted: Epoch,
 }
 
 /// `Long.parseLong`: an optional sign and decimal digits, nothing else.

@@ -30,6 +30,15 @@ pub struct Plan {
     pub snapshots: Vec<PathBuf>,
     /// Logs.
     pub logs: Vec<PathBuf>,
+    /// Files that a snapshot received from the leader replaced.
+    pub replaced: Vec<PathBuf>,
+}
+
+impl Plan {
+    /// All of them, in the order in which they go.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.snapshots.iter().chain(&self.logs).chain(&self.replaced)
+    }
 }
 
 /// Finds what is not needed. `retain` is raised to [`RETAIN_MIN`]; with fewer valid snapshots than
@@ -69,9 +78,13 @@ pub fn plan(
         logs.iter().map(|f| f.zxid).filter(|z| *z <= needed_from).max().unwrap_or(needed_from);
     let logs = logs.into_iter().filter(|f| f.zxid < first_needed);
     let snapshots = snapshots.into_iter().filter(|f| f.zxid < oldest_kept);
+    // No restore reads them, and the snapshot that replaced them was read through just now, or a
+    // newer one.
+    let replaced = dirs.replaced()?.into_iter().filter(|f| f.zxid <= oldest_kept);
     Ok(Plan {
         snapshots: snapshots.map(|f| f.path).collect(),
         logs: logs.map(|f| f.path).collect(),
+        replaced: replaced.map(|f| f.path).collect(),
     })
 }
 
@@ -92,6 +105,7 @@ pub fn purge(
     if purged.failed.is_empty() {
         purged.delete(dirs, plan.logs);
     }
+    purged.delete(dirs, plan.replaced);
     Ok(purged)
 }
 

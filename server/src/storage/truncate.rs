@@ -9,6 +9,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::datadir::names;
 use super::snapshot::reader as snapshots;
 use super::snapshot::writer::SnapshotFile;
 use super::txnlog::format::HEADER_BYTES;
@@ -32,10 +33,8 @@ pub fn truncate(
     discard_behind(dirs, options, target)
 }
 
-/// Removes every transaction and snapshot behind `target`, whether or not `target` itself is here:
-/// for a SNAP that takes this server back to an older history. The snapshot that replaces it must
-/// be on disk (written, not yet published) already.
-pub fn discard_behind(
+/// Removes every transaction and snapshot behind `target`, whether or not `target` itself is here.
+fn discard_behind(
     dirs: &Arc<DataDirs>,
     options: &Options,
     target: Zxid,
@@ -65,17 +64,38 @@ pub fn discard_behind(
 }
 
 /// Takes over a snapshot received from the leader by SNAP, written with
-/// [`super::write_snapshot`] from the tree it was loaded into: publishes it and removes everything
-/// behind it, which the leader does not have. Java leaves that, and the next start brings it back.
-/// Durable on return; after it NEWLEADER may be acknowledged (`LOG-COVERS-SNAPSHOT`).
+/// [`super::write_snapshot`] from the tree it was loaded into. Durable on return; after it
+/// NEWLEADER may be acknowledged (`LOG-COVERS-SNAPSHOT`).
+///
+/// The snapshot gets its name first, so that at no point of a crash there is less history on this
+/// disk than before or than the leader's. Then everything behind it goes, which the leader does not
+/// have; Java leaves that, and the next start brings it back. Last, the older files get names that
+/// no restore and no DIFF reads: they may hold what the ensemble never committed (ZOOKEEPER-2846,
+/// 4837). [`super::purge`] deletes them with the snapshot that replaced them.
 pub fn adopt_snapshot(
     dirs: &Arc<DataDirs>,
     options: &Options,
     snapshot: SnapshotFile,
 ) -> Result<Durable, StorageError> {
-    let zxid = snapshot.zxid();
-    snapshot.publish(Durable::by_received_snapshot(zxid))?;
-    discard_behind(dirs, options, zxid)
+    let durable = Durable::by_received_snapshot(snapshot.zxid());
+    let published = snapshot.publish(durable)?;
+    discard_behind(dirs, options, durable.zxid())?;
+    put_aside(dirs, durable.zxid(), &published)?;
+    Ok(durable)
+}
+
+/// Renames every snapshot and log but `published`.
+fn put_aside(dirs: &Arc<DataDirs>, zxid: Zxid, published: &Path) -> Result<(), StorageError> {
+    let old = dirs.snapshots()?.into_iter().chain(dirs.logs()?);
+    for found in old.filter(|found| found.path != published) {
+        let name = found.path.file_name().unwrap_or_default().to_string_lossy();
+        let aside = format!("{}{:x}.{name}", names::REPLACED_BY, zxid.0);
+        dirs.disk()
+            .rename(&found.path, &found.path.with_file_name(aside))
+            .map_err(|e| StorageError::io("put aside", &found.path, e))?;
+    }
+    dirs.sync_dir(dirs.snapshot_dir())?;
+    dirs.sync_dir(dirs.log_dir())
 }
 
 /// Is there a valid snapshot at or below the target, and a log from it to the target without a gap?
