@@ -17,6 +17,8 @@ pub struct Checker {
     /// The one history: digest behind each transaction that a serving node applied.
     history: BTreeMap<Zxid, u64>,
     last: Option<State>,
+    /// The state before each state that any node was ever in.
+    parents: HashMap<(Zxid, u64), State>,
     /// Who sent NEWLEADER of an epoch.
     leaders: BTreeMap<Epoch, Sid>,
     /// Greatest zxid acknowledged to a client.
@@ -86,17 +88,46 @@ impl Checker {
         Ok(())
     }
 
-    /// A restored or received state that a serving node starts from.
-    pub fn started_from(&self, sid: Sid, state: State) -> Result<(), Violation> {
-        match self.history.get(&state.zxid) {
-            Some(hash) if *hash == state.hash => Ok(()),
-            _ if state == State::EMPTY => Ok(()),
-            _ if state.zxid > self.last().zxid => Ok(()),
-            _ => Err(Violation(format!(
-                "node {sid} serves from a state at {} that never was",
-                state.zxid
-            ))),
+    /// Some node, serving or not, went from one state to the next: where states come from.
+    pub fn seen(&mut self, before: State, after: State) {
+        self.parents.insert((after.zxid, after.hash), before);
+    }
+
+    /// A restored or received state that a serving node starts from. It may be ahead of what any
+    /// serving node applied: its leader died before it served, and a snapshot carried the state on.
+    pub fn started_from(&mut self, sid: Sid, state: State) -> Result<(), Violation> {
+        let last = self.last();
+        if state.zxid <= last.zxid {
+            return match self.history.get(&state.zxid) {
+                Some(hash) if *hash == state.hash => Ok(()),
+                _ if state == State::EMPTY => Ok(()),
+                _ => Err(Violation(format!(
+                    "node {sid} serves from a state at {} that never was",
+                    state.zxid
+                ))),
+            };
         }
+        let (mut steps, mut at) = (Vec::new(), state);
+        while at.zxid > last.zxid {
+            steps.push(at);
+            match self.parents.get(&(at.zxid, at.hash)) {
+                Some(before) => at = *before,
+                None => {
+                    let text = format!("node {sid} serves from a state nobody made: {}", at.zxid);
+                    return Err(Violation(text));
+                }
+            }
+        }
+        if at != last {
+            return Err(Violation(format!(
+                "node {sid} serves from {} on top of {}, but the history went on to {}: committed \
+                 transactions are lost",
+                state.zxid, at.zxid, last.zxid
+            )));
+        }
+        self.history.extend(steps.into_iter().map(|s| (s.zxid, s.hash)));
+        self.last = Some(state);
+        Ok(())
     }
 
     /// A client got its answer.

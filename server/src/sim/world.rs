@@ -338,7 +338,7 @@ impl World {
                 if let Some(state) = end
                     && node_.tree.zxid > state.zxid
                 {
-                    node_.reload();
+                    node_.reload(&mut self.checker);
                 }
                 self.drive(node, Event::Truncated(end.map(|s| s.zxid)));
             }
@@ -374,7 +374,7 @@ impl World {
             node.disk = Disk::wiped();
         }
         let found = node.disk.restore();
-        node.reload();
+        node.reload(&mut self.checker);
         let last = node.tree.zxid;
         let mut core = Options::new(node.sid);
         core.tick_ms = options.tick_ms;
@@ -626,6 +626,7 @@ impl World {
         let node = &mut self.nodes[index];
         let before = node.tree;
         node.tree = before.apply(proposal);
+        self.checker.seen(before, node.tree);
         let (session, cxid) = (SessionId(proposal.header.client_id), proposal.header.cxid);
         if node.serving.is_none() {
             node.unchecked.push((before.zxid, node.tree, session, cxid));
@@ -721,14 +722,16 @@ impl Node {
     }
 
     /// Reads the tree back from disk.
-    fn reload(&mut self) {
+    fn reload(&mut self, checker: &mut Checker) {
         let found = self.disk.restore();
         self.base = found.base;
         self.tree = found.base;
         self.unchecked.clear();
         for proposal in &found.replayed {
             let before = self.tree.zxid;
-            self.tree = self.tree.apply(proposal);
+            let state = self.tree;
+            self.tree = state.apply(proposal);
+            checker.seen(state, self.tree);
             let header = &proposal.header;
             self.unchecked.push((before, self.tree, SessionId(header.client_id), header.cxid));
         }

@@ -192,7 +192,8 @@ impl Election {
     /// (`checkLeader`).
     fn leader_leads(&self, votes: &BTreeMap<Sid, HeardVote>, vote: &Vote) -> bool {
         if vote.leader == self.me {
-            return vote.round == self.proposal.round;
+            // Others may still follow what we were before somebody emptied our disk.
+            return vote.round == self.proposal.round && self.initial.zxid != Zxid(-1);
         }
         votes.get(&vote.leader).is_some_and(|heard| heard.state == PeerState::Leading)
     }
