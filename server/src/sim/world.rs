@@ -94,6 +94,8 @@ pub(super) struct Node {
     /// Not before this time does it start again; `u64::MAX` never.
     pub(super) paused_until: u64,
     pub(super) listening: bool,
+    /// Wiped, and not synced by a leader since: as good as lost.
+    pub(super) amnesiac: bool,
     /// Greatest zxid with which others proposed this node since it started.
     pub(super) echoed: Option<Zxid>,
     log_broken: bool,
@@ -170,6 +172,7 @@ impl World {
                 life: 0,
                 paused_until: 0,
                 listening: false,
+                amnesiac: false,
                 echoed: None,
                 log_broken: false,
                 syncing: false,
@@ -614,6 +617,7 @@ impl World {
         let node = &mut self.nodes[index];
         let unchecked = std::mem::take(&mut node.unchecked);
         node.disk.untrusted = false;
+        node.amnesiac = false;
         let base = std::mem::replace(&mut node.base, tree);
         let mut result = self.checker.started_from(sid, base);
         for (before, after, session, cxid) in unchecked {

@@ -30,6 +30,9 @@ pub(super) struct Core {
     /// The vote others hear while we do not look.
     pub(super) vote: Vote,
     pub(super) oracle: Option<bool>,
+    /// The disk was empty and nobody vouched for that: no vote until a leader's whole history is
+    /// on it.
+    pub(super) untrusted: bool,
     /// The leader of this epoch asked for a TRUNC we could not do, after it had seen where our log
     /// ends: it may be asked for a snapshot instead.
     pub(super) snapshot_wanted_in: Option<Epoch>,
@@ -56,6 +59,7 @@ impl Core {
             last_seen,
             vote,
             oracle: None,
+            untrusted: false,
             snapshot_wanted_in: None,
         }
     }

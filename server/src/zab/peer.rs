@@ -72,10 +72,11 @@ impl Peer {
             return Err(text);
         }
         let vote = Vote { leader: options.sid, zxid: last, round: 0, epoch: current };
-        let history = History::new(last, recent, options.window);
+        let history = History::new(last.max(Zxid::ZERO), recent, options.window);
         let config = Arc::from(committed.render());
         let config_version = committed.version();
-        let core = Core::new(options, history, (accepted, current), committed, last_seen, vote);
+        let mut core = Core::new(options, history, (accepted, current), committed, last_seen, vote);
+        core.untrusted = last == Zxid(-1);
         let role = Role::Draining(BTreeMap::new());
         let mut peer = Peer { core, role, round: 0, config, config_version };
         peer.drain(now, out);
@@ -502,7 +503,9 @@ impl Peer {
             return Vote { leader: NOBODY, zxid, round: 0, epoch: Epoch(i64::MIN) };
         }
         let leader = if core.quorums.committed().is_voter(core.me()) { core.me() } else { NOBODY };
-        let zxid = if core.options.mutations.has(Mutation::VoteFromTree) {
+        let zxid = if core.untrusted {
+            Zxid(-1)
+        } else if core.options.mutations.has(Mutation::VoteFromTree) {
             core.history.applied()
         } else {
             core.history.last()
