@@ -218,6 +218,7 @@ impl Server {
                 role: role.clone(),
                 drop_clients: Box::new(drop_clients),
                 log_factor: joined.log_factor,
+                files: joined.files,
             };
             ensemble = Some(joined.ensemble);
             (parts, joined.first)
@@ -251,6 +252,7 @@ impl Server {
             auth_failed: net.auth_failures(),
             addresses: net.addresses().to_vec(),
             begun,
+            ensemble: ensemble.clone(),
         });
         let guard = Arc::new(guard::Guarded {
             tree: reader.clone(),
@@ -284,6 +286,7 @@ struct Joined {
     ensemble: Arc<Ensemble>,
     first: Vec<zab::Action>,
     log_factor: f64,
+    files: Option<Arc<dyn ensemble::MembershipFiles>>,
 }
 
 /// Reads the epochs, opens the election port, starts to look for a leader.
@@ -325,7 +328,12 @@ fn join(
     let mailbox = mailbox.clone();
     let sink = Arc::new(move |event| mailbox.post(event));
     let ensemble = Ensemble::start(member.ensemble, member.committed, dirs.clone(), sink)?;
-    let joined = Joined { ensemble: Arc::new(ensemble), first, log_factor: member.log_factor };
+    let joined = Joined {
+        ensemble: Arc::new(ensemble),
+        first,
+        log_factor: member.log_factor,
+        files: member.files,
+    };
     Ok((peer, joined))
 }
 

@@ -24,7 +24,7 @@ use parking_lot::RwLockReadGuard;
 use tracing::{debug, error};
 
 use crate::acl::Schemes;
-use crate::base::{ErrorCode, Mono, SessionId, Zxid};
+use crate::base::{ErrorCode, Mono, Now, SessionId, Zxid};
 use crate::metrics::{Metrics, Summary};
 use crate::outbox::{
     Admission, Attached, Counters, Fate, Handshake, Origin, Outbox, Parked, Registry, Role, State,
@@ -146,6 +146,23 @@ impl Applier {
     /// Goes on with another tree: the history was cut or replaced. No client is connected.
     pub fn replace(&mut self, tree: DataTree) {
         drop(self.tree.replace(tree));
+    }
+
+    /// Puts the text of a membership into `/zookeeper/config`, unless it is there: the transaction
+    /// stream may have brought it (`ZKDatabase.initConfigInZKDatabase`).
+    pub fn set_config(&mut self, now: Now, text: &str, version: i64) {
+        let mut tree = self.tree.write();
+        let present = tree.find("/zookeeper/config");
+        if present.is_some_and(|node| {
+            node.stat().mzxid == version && node.data() == Some(text.as_bytes())
+        }) {
+            return;
+        }
+        self.desk.now = now.mono;
+        let desk = &mut self.desk;
+        tree.set_config(text.as_bytes(), version, now.wall, &mut |change| desk.changed(change));
+        drop(tree);
+        self.desk.end_section();
     }
 
     /// Applies all commits, in order, and leaves `commits` empty. Returns the tree's last zxid.

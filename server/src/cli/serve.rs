@@ -99,6 +99,7 @@ fn start(flags: &JvmFlags, arguments: &[String], my_id: &MyId) -> Result<i32, En
         [file] => Config::load(Path::new(file), flags)?,
         _ => Config::from_arguments(arguments, flags)?,
     };
+    config.back_up()?;
     if let Some(id) = config.my_id {
         let _ = my_id.set(id.to_string());
     }

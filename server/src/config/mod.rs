@@ -12,6 +12,7 @@
 //! Start at [`Config::load`]; the types are in `types.rs` (core) and `settings.rs` (the rest).
 //! Nothing here logs: what an operator should read is collected in [`Config::notices`].
 
+mod dynamic;
 mod error;
 mod flags;
 mod load;
@@ -24,6 +25,7 @@ mod table;
 mod tls;
 mod types;
 
+pub use dynamic::DynamicFiles;
 pub use error::{ConfigError, Kind, Level, Notice, Place};
 pub use flags::{JvmFlags, split_words};
 pub use members::{ClientAddress, Member, MemberAddress, Membership, Role};

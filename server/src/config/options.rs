@@ -194,6 +194,7 @@ impl Config {
             committed: read(&ensemble.membership)?,
             last_seen: ensemble.last_seen.as_ref().and_then(read),
             log_factor: self.storage.snapshot_size_factor,
+            files: self.membership_files(sid).map(|files| Arc::new(files) as _),
         })
     }
 

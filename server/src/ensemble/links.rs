@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -164,6 +164,10 @@ impl Links {
         }
         self.shared.received.lock().remove(&link);
         self.push(link, Item::End, 0);
+    }
+
+    pub(super) fn remote(&self, link: Link) -> Option<SocketAddr> {
+        self.shared.links.lock().get(&link)?.stream.peer_addr().ok()
     }
 
     pub(super) fn take_received(&self, link: Link) -> Option<DataTree> {

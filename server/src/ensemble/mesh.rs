@@ -39,6 +39,8 @@ struct Shared {
     peers: Mutex<HashMap<Sid, Arc<Peer>>>,
     handshakes: AtomicU64,
     stopped: AtomicBool,
+    /// Our open ports, to be closed from outside of the threads that accept.
+    listeners: Mutex<Vec<TcpListener>>,
 }
 
 /// What we know of one peer.
@@ -76,14 +78,9 @@ impl Mesh {
             peers: Mutex::default(),
             handshakes: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
+            listeners: Mutex::default(),
         });
-        let own = membership.member(shared.options.sid).map(|m| m.addresses.clone());
-        for address in own.unwrap_or_default() {
-            let listener = super::listen(&shared.options, &address.host, address.election_port)?;
-            info!(address = %listener.local_addr()?, "election port is open");
-            let shared = shared.clone();
-            spawn("election-accept", move || shared.accept_all(&listener))?;
-        }
+        shared.listen(&membership)?;
         Ok(Mesh { shared })
     }
 
@@ -115,6 +112,7 @@ impl Mesh {
     /// Closes every connection.
     pub(super) fn stop(&self) {
         self.shared.stopped.store(true, Ordering::Release);
+        self.shared.close_listeners();
         for peer in self.shared.peers.lock().values() {
             if let Some(stream) = peer.state.lock().stream.take() {
                 let _ = stream.shutdown(Shutdown::Both);
@@ -125,6 +123,27 @@ impl Mesh {
 }
 
 impl Shared {
+    /// Opens our election ports as a membership names them.
+    fn listen(self: &Arc<Self>, membership: &Membership) -> io::Result<()> {
+        let own = membership.member(self.options.sid).map(|m| m.addresses.clone());
+        for address in own.unwrap_or_default() {
+            let listener = super::listen(&self.options, &address.host, address.election_port)?;
+            info!(address = %listener.local_addr()?, "election port is open");
+            self.listeners.lock().push(listener.try_clone()?);
+            let shared = self.clone();
+            spawn("election-accept", move || shared.accept_all(&listener))?;
+        }
+        Ok(())
+    }
+
+    /// Their threads end with them.
+    fn close_listeners(&self) {
+        for listener in self.listeners.lock().drain(..) {
+            // Whatever it says: a port that is not open is closed.
+            let _ = socket2::SockRef::from(&listener).shutdown(Shutdown::Both);
+        }
+    }
+
     fn peer(&self, sid: Sid) -> Option<Arc<Peer>> {
         let mut peers = self.peers.lock();
         if !peers.contains_key(&sid) && peers.len() >= PEERS_MAX {
@@ -138,9 +157,14 @@ impl Shared {
             if self.stopped.load(Ordering::Acquire) {
                 return;
             }
-            let Ok(stream) = stream else {
-                std::thread::sleep(Duration::from_millis(50));
-                continue;
+            let stream = match stream {
+                Ok(stream) => stream,
+                // The port was closed.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => return,
+                Err(_) => {
+                    std::thread::sleep(Duration::from_millis(50));
+                    continue;
+                }
             };
             if self.handshakes.fetch_add(1, Ordering::AcqRel) >= HANDSHAKES_MAX {
                 self.handshakes.fetch_sub(1, Ordering::AcqRel);

@@ -37,6 +37,15 @@ const STACK_BYTES: usize = 512 * 1024;
 /// Where events go: the mailbox of whoever runs the core.
 pub type Sink = Arc<dyn Fn(Event) + Send + Sync>;
 
+/// Where memberships are kept for the next start. Failures are logged; the server goes on.
+pub trait MembershipFiles: Send + Sync {
+    /// Keeps a proposed membership (`zoo.cfg.dynamic.next`).
+    fn keep_proposed(&self, membership: &Membership) -> io::Result<()>;
+
+    /// Makes a committed membership the one of the next start (`zoo.cfg.dynamic.<version>`).
+    fn keep_committed(&self, membership: &Membership) -> io::Result<()>;
+}
+
 /// Settings of the sockets between servers. Times in ms.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -75,6 +84,8 @@ pub struct MemberOptions {
     pub last_seen: Option<Arc<Membership>>,
     /// `snapshotSizeFactor`.
     pub log_factor: f64,
+    /// Where memberships are kept; `None` if nowhere.
+    pub files: Option<Arc<dyn MembershipFiles>>,
 }
 
 /// The sockets of one server.
@@ -130,6 +141,11 @@ impl Ensemble {
         self.links.close(link, why);
     }
 
+    /// Where the other end of a link is.
+    pub fn remote(&self, link: Link) -> Option<SocketAddr> {
+        self.links.remote(link)
+    }
+
     /// The tree a link received, see [`Event::SnapshotReceived`].
     pub fn take_received(&self, link: Link) -> Option<DataTree> {
         self.links.take_received(link)
@@ -153,7 +169,7 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
 }
 
 /// `host:port`, an IPv6 literal in brackets.
-fn join(host: &str, port: u16) -> String {
+pub fn join(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 

@@ -200,6 +200,44 @@ pub struct PeerView {
     pub synced_observers: Option<u64>,
     /// On a leader.
     pub leader: Option<LeaderView>,
+    /// The phase alone: `election`, `discovery`, `synchronization`, `broadcast`.
+    pub zab_state: &'static str,
+    /// Whether this server votes in the committed membership.
+    pub voting: bool,
+    /// Every member of the committed membership, in order of id.
+    pub members: Vec<MemberView>,
+    /// Connected learners, on a leader and on an observer master.
+    pub learners: Vec<LearnerView>,
+}
+
+/// A member as the committed membership describes it (`QuorumServer`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MemberView {
+    /// N of `server.N`.
+    pub sid: i64,
+    /// `host:port` of each quorum port.
+    pub server_addresses: Vec<String>,
+    /// `host:port` of each election port.
+    pub election_addresses: Vec<String>,
+    /// `host:port` for clients, if the member line names it.
+    pub client_address: Option<String>,
+    /// Does not vote.
+    pub observer: bool,
+}
+
+/// A connected learner (`LearnerHandler`, `ObserverMaster`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LearnerView {
+    /// Its id; negative for one that sent none.
+    pub sid: i64,
+    /// Where it comes from, while it is connected.
+    pub remote: Option<SocketAddr>,
+    /// It observes.
+    pub observer: bool,
+    /// It votes in the committed membership.
+    pub voting: bool,
+    /// It is in sync.
+    pub synced: bool,
 }
 
 /// What a leader shows besides.

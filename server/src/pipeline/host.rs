@@ -14,14 +14,14 @@ use super::log_loop::{LogBox, Order};
 use super::replica_loop::{Control, CoreBox};
 use super::{Exit, Outcome};
 use crate::base::Zxid;
-use crate::ensemble::Ensemble;
+use crate::ensemble::{Ensemble, MembershipFiles};
 use crate::outbox::{Fate, Registry, Role};
 use crate::storage::restore::OwnedTreeSource;
 use crate::storage::truncate::{adopt_snapshot, truncate};
 use crate::storage::txnlog::reader::TxnLogReader;
 use crate::storage::{self, DataDirs, SnapshotOptions, StorageError, TxnLogWriter, write_snapshot};
 use crate::tree::{DataTree, TreeOptions};
-use crate::zab::{Action, Event, Link, Serving};
+use crate::zab::{Action, Event, Link, Membership, Serving};
 
 /// On-disk DIFF is always worth this many bytes of log.
 const LOG_BYTES_MIN: u64 = 4 * 1024 * 1024;
@@ -40,6 +40,8 @@ pub struct MemberParts {
     pub drop_clients: Box<dyn Fn() + Send>,
     /// `snapshotSizeFactor`: log bytes a learner may be sent per byte of snapshot; negative never.
     pub log_factor: f64,
+    /// Where memberships are kept; `None` if nowhere.
+    pub files: Option<Arc<dyn MembershipFiles>>,
 }
 
 /// Runs on the replica thread.
@@ -96,11 +98,13 @@ impl Host {
             Action::InstallSnapshot { link, zxid } => self.install(link, zxid),
             Action::FindInLog { link, peer } => self.find_in_log(link, peer),
             Action::Activate(membership) => {
-                info!(version = membership.version(), "membership activated");
-                ensemble.set_membership(membership);
+                info!(version = %format!("{:x}", membership.version()), "membership activated");
+                ensemble.set_membership(membership.clone());
+                self.keep(membership, |files, membership| files.keep_committed(membership));
             }
             Action::SaveLastSeen(membership) => {
-                info!(version = membership.version(), "membership proposed");
+                info!(version = %format!("{:x}", membership.version()), "membership proposed");
+                self.keep(membership, |files, membership| files.keep_proposed(membership));
             }
             Action::Stop(code, why) => {
                 error!(code, why, "the server cannot go on");
@@ -124,6 +128,21 @@ impl Host {
             outbox.lock().close(Fate::CloseNow);
         }
         (self.parts.drop_clients)();
+    }
+
+    /// Writes a membership on the log thread: a proposed one is on disk before the transaction that
+    /// proposes it is.
+    fn keep(
+        &self,
+        membership: Arc<Membership>,
+        write: fn(&dyn MembershipFiles, &Membership) -> io::Result<()>,
+    ) {
+        let Some(files) = self.parts.files.clone() else { return };
+        self.log.post(Order::Run(Box::new(move |_| {
+            if let Err(error) = write(&*files, &membership) {
+                error!(%error, "cannot write the dynamic configuration");
+            }
+        })));
     }
 
     fn truncate(&self, zxid: Zxid, reload: bool) {

@@ -101,6 +101,7 @@ impl ReplicaLoop {
     /// The loop. Ends when stopped and everything proposed is applied, or when the log fails.
     pub fn run(mut self, first: Vec<zab::Action>) {
         let now = clock::now();
+        self.show_membership(now);
         for action in first {
             self.perform(now, action);
         }
@@ -152,6 +153,7 @@ impl ReplicaLoop {
                 self.apply(now);
                 if let Some(tree) = tree {
                     self.applier.replace(*tree);
+                    self.show_membership(now);
                 }
                 self.snapshots.durable(durable);
                 self.feed(now, Event::Zab(*event));
@@ -200,6 +202,12 @@ impl ReplicaLoop {
                     host.close(why);
                 }
             }
+            zab::Action::Activate(_) => {
+                // Behind the transaction that brought it.
+                self.apply(now);
+                self.show_membership(now);
+                self.host_performs(action);
+            }
             zab::Action::SendSnapshot { link, zxid } => {
                 self.apply(now);
                 let Some(host) = &self.host else { return };
@@ -224,11 +232,23 @@ impl ReplicaLoop {
                     self.log.post_bulk(&mut self.appends);
                 }
                 self.failed |= matches!(action, zab::Action::Stop(..));
-                let end = self.applier.read().last_zxid();
-                if let Some(host) = &self.host {
-                    host.perform(action, end);
-                }
+                self.host_performs(action);
             }
+        }
+    }
+
+    fn host_performs(&self, action: zab::Action) {
+        let end = self.applier.read().last_zxid();
+        if let Some(host) = &self.host {
+            host.perform(action, end);
+        }
+    }
+
+    /// Puts the committed membership into `/zookeeper/config`. Standalone it stays empty.
+    fn show_membership(&mut self, now: Now) {
+        let membership = self.core.lock().replica.peer().map(|peer| peer.membership().clone());
+        if let Some(membership) = membership {
+            self.applier.set_config(now, &membership.render(), membership.version());
         }
     }
 

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::base::{SessionId, Zxid};
+use crate::base::{Mono, SessionId, Sid, Zxid};
+use crate::ensemble::{Ensemble, join};
 use crate::metrics::GaugeSet;
 use crate::net::clock;
 use crate::net::view::{
-    ConnectionSessionView, ConnectionView, ExtraGauges, Mode, ServerView, SessionsView, StatsView,
-    TreeView, WatchesView,
+    ConnectionSessionView, ConnectionView, ExtraGauges, LeaderView, LearnerView, MemberView, Mode,
+    PeerView, ServerView, SessionsView, StatsView, TreeView, WatchesView,
 };
 use crate::outbox::{Admission, Counters, Registry, Role};
 use crate::pipeline::Pipeline;
@@ -19,7 +20,7 @@ use crate::storage::DataDirs;
 use crate::tree::DataTree;
 use crate::tree::cell::TreeReader;
 use crate::watch::WatchTable;
-use crate::zab::PeerState;
+use crate::zab::{self, PeerState};
 
 /// Buckets of connections without and with a session (`NIOServerCnxnFactory`).
 const CONNECTION_BUCKET_MS: i64 = 10_000;
@@ -36,6 +37,8 @@ pub(super) struct View {
     pub auth_failed: Arc<AtomicU64>,
     pub addresses: Vec<SocketAddr>,
     pub begun: Instant,
+    /// Of a member of an ensemble.
+    pub ensemble: Option<Arc<Ensemble>>,
 }
 
 impl ServerView for View {
@@ -195,6 +198,17 @@ impl ServerView for View {
         None
     }
 
+    fn peer(&self) -> Option<PeerView> {
+        let ensemble = self.ensemble.as_ref()?;
+        self.pipeline.inspect(|replica, now| {
+            let view = peer_view(replica.peer()?, now.mono);
+            Some(PeerView {
+                learners: view.1.iter().map(|l| learner_view(l, ensemble)).collect(),
+                ..view.0
+            })
+        })
+    }
+
     fn reset_stats(&self) {
         self.counters.iter().for_each(|counters| counters.reset());
     }
@@ -203,6 +217,85 @@ impl ServerView for View {
         for outbox in self.registry.connections().iter() {
             outbox.lock().stats.reset();
         }
+    }
+}
+
+/// What the core of a member knows, and its learners.
+fn peer_view(peer: &zab::Peer, now: Mono) -> (PeerView, Vec<zab::LearnerStatus>) {
+    let membership = peer.membership();
+    let me = membership.member(peer.sid());
+    let ports = |pick: fn(&zab::PeerAddress) -> u16| {
+        me.map_or_else(Vec::new, |me| me.addresses.iter().map(pick).collect())
+    };
+    let state = match peer.state() {
+        PeerState::Looking => "looking",
+        PeerState::Following => "following",
+        PeerState::Leading => "leading",
+        PeerState::Observing => "observing",
+    };
+    let mut text = state.to_owned();
+    if peer.phase() != zab::ZabPhase::Election {
+        text = format!("{text} - {}", peer.phase().name());
+    }
+    if let Some(mode) = peer.sync_mode() {
+        text = format!("{text} - {mode}");
+    }
+    let learners = peer.learners();
+    let count = |wanted: fn(&zab::LearnerStatus) -> bool| {
+        learners.iter().filter(|learner| wanted(learner)).count() as u64
+    };
+    let leader = peer.leading().map(|(pending_syncs, since)| LeaderView {
+        learners: learners.len() as u64,
+        synced_followers: count(|l| l.synced && !l.observer),
+        synced_non_voting_followers: count(|l| l.synced && !l.observer && !l.votes),
+        pending_syncs: pending_syncs as u64,
+        uptime: Duration::from_millis(now.since(since)),
+    });
+    let leader_member = peer.leader().and_then(|sid| membership.member(sid));
+    let leader_ip = leader_member.map(|member| {
+        let hosts: Vec<&str> = member.addresses.iter().map(|a| a.host.as_str()).collect();
+        hosts.join("|")
+    });
+    let view = PeerView {
+        state: text,
+        observer_master_id: None,
+        quorum_size: membership.voters().len() as u64,
+        election_ports: ports(|address| address.election_port),
+        quorum_ports: ports(|address| address.quorum_port),
+        observer: me.is_some_and(|me| !me.participant),
+        membership: membership.render(),
+        leader_id: peer.leader().map(|sid| sid.0),
+        leader_ip,
+        synced_observers: leader.map(|_| count(|l| l.synced && l.observer)),
+        leader,
+        zab_state: peer.phase().name(),
+        voting: membership.is_voter(peer.sid()),
+        members: membership.members().iter().map(|(sid, m)| member_view(*sid, m)).collect(),
+        learners: Vec::new(),
+    };
+    (view, learners)
+}
+
+fn member_view(sid: Sid, member: &zab::Member) -> MemberView {
+    let all = |pick: fn(&zab::PeerAddress) -> u16| {
+        member.addresses.iter().map(|a| join(&a.host, pick(a))).collect()
+    };
+    MemberView {
+        sid: sid.0,
+        server_addresses: all(|address| address.quorum_port),
+        election_addresses: all(|address| address.election_port),
+        client_address: member.client.as_ref().map(|(host, port)| join(host, *port)),
+        observer: !member.participant,
+    }
+}
+
+fn learner_view(learner: &zab::LearnerStatus, ensemble: &Ensemble) -> LearnerView {
+    LearnerView {
+        sid: learner.sid.0,
+        remote: ensemble.remote(learner.link),
+        observer: learner.observer,
+        voting: learner.votes,
+        synced: learner.synced,
     }
 }
 

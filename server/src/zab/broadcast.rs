@@ -51,6 +51,11 @@ impl Broadcast {
         }
     }
 
+    /// Syncs that wait for a commit.
+    pub(super) fn pending_syncs(&self) -> usize {
+        self.syncs.len()
+    }
+
     /// The last proposed zxid.
     pub(super) fn proposed(&self) -> Zxid {
         self.proposed

@@ -112,6 +112,7 @@ impl Core {
     /// proposal back.
     pub(super) fn see_membership(&mut self, membership: Arc<Membership>, out: &mut Vec<Action>) {
         if self.options.reconfig_enabled {
+            let membership = self.counted_as_ours(membership);
             self.last_seen = Some(membership.clone());
             self.refresh_quorums();
             out.push(Action::SaveLastSeen(membership));
@@ -124,10 +125,19 @@ impl Core {
         if !self.options.reconfig_enabled || membership.version() <= committed.version() {
             return false;
         }
+        let membership = self.counted_as_ours(membership);
         let changed = membership.differs(committed);
         self.quorums = Arc::new(Quorums::new(membership.clone(), self.last_seen.clone()));
         out.push(Action::Activate(membership));
         changed
+    }
+
+    /// The oracle is a matter of this server's file, not of the membership's text.
+    fn counted_as_ours(&self, membership: Arc<Membership>) -> Arc<Membership> {
+        match self.quorums.committed().has_oracle() && !membership.has_oracle() {
+            true => Arc::new(Membership::clone(&membership).with_oracle()),
+            false => membership,
+        }
     }
 
     fn refresh_quorums(&mut self) {

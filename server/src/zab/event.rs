@@ -93,6 +93,46 @@ pub enum Serving {
     Observer,
 }
 
+/// Phase of the protocol (`QuorumPeer.ZabState`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ZabPhase {
+    /// No leader.
+    Election,
+    /// A new epoch is agreed on.
+    Discovery,
+    /// Histories are made equal.
+    Synchronization,
+    /// Transactions flow.
+    Broadcast,
+}
+
+impl ZabPhase {
+    /// Java's name in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            ZabPhase::Election => "election",
+            ZabPhase::Discovery => "discovery",
+            ZabPhase::Synchronization => "synchronization",
+            ZabPhase::Broadcast => "broadcast",
+        }
+    }
+}
+
+/// A learner as its leader sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LearnerStatus {
+    /// Its link.
+    pub link: Link,
+    /// Its sid; negative for one that sent none.
+    pub sid: Sid,
+    /// It asked to observe.
+    pub observer: bool,
+    /// It votes in the committed membership.
+    pub votes: bool,
+    /// It acked NEWLEADER.
+    pub synced: bool,
+}
+
 /// Who asked for a sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SyncOrigin {

@@ -21,7 +21,9 @@ use super::core::{Core, Leave};
 use super::discovery::{Discovery, EPOCH_MAX};
 use super::liveness::{AckLimit, Patience};
 use super::sync::{LogAnswer, Ours, Plan, plan};
-use super::{Action, Link, Membership, Mutation, Packet, Serving, SyncOrigin};
+use super::{
+    Action, LearnerStatus, Link, Membership, Mutation, Packet, Serving, SyncOrigin, ZabPhase,
+};
 use crate::base::{Epoch, Mono, Proposal, Sid, Zxid};
 
 /// Learners connected at once, whatever they are; more are refused.
@@ -130,6 +132,35 @@ impl Leader {
 
     pub(super) fn is_established(&self) -> bool {
         self.phase == Phase::Established
+    }
+
+    pub(super) fn zab_phase(&self) -> ZabPhase {
+        match self.phase {
+            Phase::CollectEpoch | Phase::SaveAccepted | Phase::CollectAcks => ZabPhase::Discovery,
+            Phase::Syncing { .. } => ZabPhase::Synchronization,
+            Phase::Established => ZabPhase::Broadcast,
+        }
+    }
+
+    pub(super) fn status(&self, core: &Core) -> Vec<LearnerStatus> {
+        let known = self.learners.iter().filter(|(_, l)| l.stage != Stage::Greeting);
+        known
+            .map(|(link, l)| LearnerStatus {
+                link: *link,
+                sid: l.sid,
+                observer: l.observer,
+                votes: core.quorums.committed().is_voter(l.sid),
+                synced: l.has_acked(),
+            })
+            .collect()
+    }
+
+    pub(super) fn pending_syncs(&self) -> usize {
+        self.broadcast.pending_syncs()
+    }
+
+    pub(super) fn started(&self) -> Mono {
+        self.started
     }
 
     pub(super) fn next_zxid(&self) -> Option<Zxid> {

@@ -22,7 +22,7 @@ use super::core::{Core, Leave};
 use super::history::follows;
 use super::leader::reconfigured;
 use super::liveness::Patience;
-use super::{Action, ForwardedRequest, Link, Membership, Mutation, Packet, Serving};
+use super::{Action, ForwardedRequest, Link, Membership, Mutation, Packet, Serving, ZabPhase};
 use crate::base::{Epoch, Mono, Proposal, SessionId, Sid, Zxid};
 
 /// Attempts to reach the leader (Java: 5, each 100 ms after the last).
@@ -71,6 +71,8 @@ pub(super) struct Learner {
     snapshot: Zxid,
     /// Where the sync began, for a mutation.
     started_at: Zxid,
+    /// What the leader's first packet of the sync was.
+    sync_mode: Option<&'static str>,
     /// We hid our log end to get a snapshot.
     wants_snapshot: bool,
     /// Membership of NEWLEADER, to be activated at UPTODATE.
@@ -98,6 +100,7 @@ impl Learner {
             acked: Zxid(i64::MIN),
             snapshot: Zxid(i64::MIN),
             started_at: core.history.last(),
+            sync_mode: None,
             wants_snapshot: false,
             membership: None,
             backlog: VecDeque::new(),
@@ -107,6 +110,21 @@ impl Learner {
 
     pub(super) fn leader(&self) -> Sid {
         self.leader
+    }
+
+    pub(super) fn zab_phase(&self) -> ZabPhase {
+        match self.phase {
+            Phase::Connecting { .. }
+            | Phase::WaitLeaderInfo
+            | Phase::SaveAccepted
+            | Phase::WaitOp => ZabPhase::Discovery,
+            Phase::Serving => ZabPhase::Broadcast,
+            _ => ZabPhase::Synchronization,
+        }
+    }
+
+    pub(super) fn sync_mode(&self) -> Option<&'static str> {
+        self.sync_mode.filter(|_| self.zab_phase() == ZabPhase::Synchronization)
     }
 
     pub(super) fn is_observer(&self) -> bool {
@@ -389,6 +407,11 @@ impl Learner {
     // Synchronisation.
 
     fn op(&mut self, packet: Packet, core: &mut Core, out: &mut Vec<Action>) -> Result<(), Leave> {
+        self.sync_mode = match packet {
+            Packet::Diff(_) => Some("diff"),
+            Packet::Trunc(_) => Some("trunc"),
+            _ => Some("snap"),
+        };
         match packet {
             Packet::Diff(_) if !self.wants_snapshot => self.begin_sync(core),
             Packet::Trunc(zxid) if !self.wants_snapshot => {

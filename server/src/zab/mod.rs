@@ -39,7 +39,9 @@ mod sync;
 pub(crate) mod testing;
 mod vote;
 
-pub use event::{Action, Event, Link, Options, Restored, Serving, SyncOrigin};
+pub use event::{
+    Action, Event, LearnerStatus, Link, Options, Restored, Serving, SyncOrigin, ZabPhase,
+};
 pub use mutation::{Mutation, Mutations};
 pub use packet::{ForwardedRequest, Packet};
 pub use peer::Peer;

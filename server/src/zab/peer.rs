@@ -14,8 +14,8 @@ use super::history::History;
 use super::leader::Leader;
 use super::learner::Learner;
 use super::{
-    Action, Event, Membership, Mutation, NOBODY, NOTIFICATION_VERSION, Notification, Options,
-    PeerState, Restored, Vote,
+    Action, Event, LearnerStatus, Membership, Mutation, NOBODY, NOTIFICATION_VERSION, Notification,
+    Options, PeerState, Restored, Vote, ZabPhase,
 };
 use crate::base::{Epoch, Mono, Sid, Zxid};
 
@@ -144,6 +144,11 @@ impl Peer {
         }
     }
 
+    /// Our own sid.
+    pub fn sid(&self) -> Sid {
+        self.core.me()
+    }
+
     /// What we tell others we are.
     pub fn state(&self) -> PeerState {
         match &self.role {
@@ -167,6 +172,39 @@ impl Peer {
         match &self.role {
             Role::Leading(_) => Some(self.core.me()),
             Role::Learning(learner) => Some(learner.leader()),
+            _ => None,
+        }
+    }
+
+    /// Phase of the protocol (`ZabState`).
+    pub fn phase(&self) -> ZabPhase {
+        match &self.role {
+            Role::Draining(_) | Role::Looking(_) | Role::Stopped => ZabPhase::Election,
+            Role::Leading(leader) => leader.zab_phase(),
+            Role::Learning(learner) => learner.zab_phase(),
+        }
+    }
+
+    /// How a learner is being synchronised: `diff`, `snap` or `trunc` (`SyncMode`).
+    pub fn sync_mode(&self) -> Option<&'static str> {
+        match &self.role {
+            Role::Learning(learner) => learner.sync_mode(),
+            _ => None,
+        }
+    }
+
+    /// The learners connected to us while we lead.
+    pub fn learners(&self) -> Vec<LearnerStatus> {
+        match &self.role {
+            Role::Leading(leader) => leader.status(&self.core),
+            _ => Vec::new(),
+        }
+    }
+
+    /// While leading: syncs that wait for a commit, and when the election was won.
+    pub fn leading(&self) -> Option<(usize, Mono)> {
+        match &self.role {
+            Role::Leading(leader) => Some((leader.pending_syncs(), leader.started())),
             _ => None,
         }
     }

@@ -117,6 +117,11 @@ impl Membership {
         self
     }
 
+    /// True if an oracle may break a tie.
+    pub fn has_oracle(&self) -> bool {
+        self.rule == Rule::Oracle
+    }
+
     /// The same members under another version.
     pub fn with_version(&self, version: i64) -> Self {
         Membership { version, ..self.clone() }

@@ -1,6 +1,8 @@
 //! A server in this process and a client that speaks raw frames.
 #![allow(dead_code)]
 
+pub mod members;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -98,21 +100,34 @@ impl Client {
         timeout_ms: i32,
         last_zxid_seen: i64,
     ) -> Option<i64> {
+        self.greet(session, passwd, timeout_ms, last_zxid_seen, false).expect("a connect response");
+        (self.timeout_ms > 0).then_some(self.session)
+    }
+
+    /// Asks for a session; whether the server is read-only, or `None` if it just closes.
+    pub fn greet(
+        &mut self,
+        session: i64,
+        passwd: [u8; 16],
+        timeout_ms: i32,
+        last_zxid_seen: i64,
+        read_only: bool,
+    ) -> Option<bool> {
         let request = ConnectRequest {
             protocol_version: 0,
             last_zxid_seen,
             timeout: timeout_ms,
             session_id: session,
             passwd: Some(&passwd),
-            read_only: false,
+            read_only,
         };
         self.send_frame(&request.to_vec());
-        let reply = self.read_frame().expect("a connect response");
+        let reply = self.read_frame()?;
         assert_eq!(reply.len(), 37);
         self.timeout_ms = i32::from_be_bytes(reply[4..8].try_into().unwrap());
         self.session = i64::from_be_bytes(reply[8..16].try_into().unwrap());
         self.passwd = reply[20..36].try_into().unwrap();
-        (self.timeout_ms > 0).then_some(self.session)
+        Some(reply[36] != 0)
     }
 
     pub fn send_raw(&mut self, bytes: &[u8]) {
