@@ -2,8 +2,8 @@
 # Brings everything the compatibility tests need to a Debian 12 machine with a Rust toolchain, as
 # root, from package registries only. Does nothing that is done already; safe to run again.
 #
-#   packages     Java, Maven, Docker Engine, mmdebstrap, Python venv, Go, a C compiler and
-#                ZooKeeper's C client
+#   packages     Java, Maven, Docker Engine, mmdebstrap, Python venv, Go, a C compiler,
+#                ZooKeeper's C client, Prometheus, and a static busybox for our image
 #   jars         five releases of the Java server
 #   images       zookeeper:<release>, built locally
 #   clients      the Java, Go and C programs compiled, kazoo in a venv
@@ -33,6 +33,8 @@ need python3 python3
 need go golang-go
 need cc gcc
 need nc netcat-openbsd
+need busybox busybox-static
+need promtool prometheus
 need /usr/include/zookeeper/zookeeper.h libzookeeper-mt-dev
 if [ ${#missing[@]} -gt 0 ]; then
     say "installing ${missing[*]}"

@@ -10,6 +10,7 @@
 //! * [`walk`]: everything a client can see of a tree, as text.
 //! * [`diff`]: random operations in lockstep against two servers.
 //! * [`ensemble`]: servers of any mix of both kinds as one ensemble, as one test at a time.
+//! * [`docker`]: containers of our image and of others.
 //! * [`load`]: the load generator and its floor.
 //! * [`program`]: clients of other languages, whose transcripts are compared.
 //!
@@ -18,6 +19,7 @@
 #![warn(missing_docs)]
 
 pub mod diff;
+pub mod docker;
 pub mod ensemble;
 pub mod load;
 pub mod program;
