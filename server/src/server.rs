@@ -163,6 +163,7 @@ impl Server {
         // may hold what the ensemble takes back.
         let snapshot_now = alone && (replayed > 0 || restored.orphans > 0);
         let mailbox = PipelineBox::default();
+        let local_sessions = options.replica.local_sessions;
         let (replica, joined) = match options.member {
             None => {
                 let now = clock::now();
@@ -218,6 +219,8 @@ impl Server {
                 role: role.clone(),
                 drop_clients: Box::new(drop_clients),
                 log_factor: joined.log_factor,
+                leader_serves: joined.leader_serves,
+                local_sessions,
                 files: joined.files,
             };
             ensemble = Some(joined.ensemble);
@@ -286,6 +289,7 @@ struct Joined {
     ensemble: Arc<Ensemble>,
     first: Vec<zab::Action>,
     log_factor: f64,
+    leader_serves: bool,
     files: Option<Arc<dyn ensemble::MembershipFiles>>,
 }
 
@@ -332,6 +336,7 @@ fn join(
         ensemble: Arc::new(ensemble),
         first,
         log_factor: member.log_factor,
+        leader_serves: member.leader_serves,
         files: member.files,
     };
     Ok((peer, joined))

@@ -231,6 +231,20 @@ impl Desk {
                     reply::After::Keep
                 });
             }
+            Commit::Granted { origin, session } => {
+                let Some(handshake) = origin.handshake else {
+                    unreachable!("only handshakes begin sessions")
+                };
+                self.greet(tree, &origin, handshake, Some(session));
+            }
+            Commit::Ended { session, origin } => {
+                self.close_session(session, origin.as_ref());
+                let Some(origin) = origin else { return };
+                self.answer(tree, &origin, origin.op, |_, xid, zxid, out| {
+                    reply::header(xid, zxid, 0, out);
+                    reply::After::Close
+                });
+            }
             Commit::Renewed { origin, session } => {
                 let Some(handshake) = origin.handshake else {
                     unreachable!("only handshakes are renewals")

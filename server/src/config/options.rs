@@ -91,6 +91,9 @@ impl Config {
             container_removals_per_minute: count(limits.container_max_per_minute),
             container_never_used_max_ms: limits.container_max_never_used_ms,
             field_max: size(limits.jute_max_buffer) + size(limits.jute_extra_size),
+            local_sessions: self.local_sessions_enabled,
+            local_sessions_upgrade: self.local_sessions_upgrading_enabled,
+            read_only_mode: self.client_io.read_only_mode,
             session_server_id: match self.my_id {
                 Some(id) if self.is_distributed() => id,
                 _ => replica::Options::default().session_server_id,
@@ -194,6 +197,7 @@ impl Config {
             committed: read(&ensemble.membership)?,
             last_seen: ensemble.last_seen.as_ref().and_then(read),
             log_factor: self.storage.snapshot_size_factor,
+            leader_serves: election.leader_serves,
             files: self.membership_files(sid).map(|files| Arc::new(files) as _),
         })
     }

@@ -84,6 +84,8 @@ pub struct MemberOptions {
     pub last_seen: Option<Arc<Membership>>,
     /// `snapshotSizeFactor`.
     pub log_factor: f64,
+    /// `leaderServes`: clients may connect to the leader.
+    pub leader_serves: bool,
     /// Where memberships are kept; `None` if nowhere.
     pub files: Option<Arc<dyn MembershipFiles>>,
 }

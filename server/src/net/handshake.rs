@@ -1,8 +1,10 @@
 //! The first frame of a connection: a four-letter word or a connect request.
 
 use jute::proto::{ConnectRequest, op};
+use tracing::info;
 
 use super::conn::{Conn, Phase, Progress};
+use super::fourlw::java_address;
 use super::limits::Weight;
 use super::request::{Split, split};
 use super::station::Desk;
@@ -80,6 +82,8 @@ fn connect(
         return Err("not serving");
     }
     if shared.role.is_read_only() && !request.read_only {
+        let remote = conn.outbox.remote;
+        info!("Refusing session request for not-read-only client {}", java_address(remote));
         return Err("a read-only server and a client that wants to write");
     }
     if Zxid(request.last_zxid_seen) > shared.tree.read().last_zxid() {

@@ -204,7 +204,10 @@ impl Burst<'_> {
         }
         match kind {
             OpKind::Read => self.read(state, header, frame, large),
-            OpKind::Write | OpKind::Sync if self.shared.role.is_read_only() => {
+            // A session that only this server knows may still be closed.
+            OpKind::Write | OpKind::Sync
+                if self.shared.role.is_read_only() && header.kind != op::CLOSE_SESSION =>
+            {
                 self.give_back(large);
                 self.answer_or_park(state, header, ErrorCode::NotReadOnly);
                 After::Next

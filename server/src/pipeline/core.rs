@@ -91,6 +91,7 @@ impl Core {
                 match action {
                     Action::Append(proposal) => inner.appends.push(proposal),
                     Action::Apply(commit) => inner.commits.push_back(commit),
+                    Action::ReadOnly(_) => unreachable!("a standalone server is never alone"),
                     Action::Zab(action) => unreachable!("{action:?} on a standalone server"),
                 }
             }

@@ -40,6 +40,10 @@ pub struct MemberParts {
     pub drop_clients: Box<dyn Fn() + Send>,
     /// `snapshotSizeFactor`: log bytes a learner may be sent per byte of snapshot; negative never.
     pub log_factor: f64,
+    /// `leaderServes`.
+    pub leader_serves: bool,
+    /// `localSessionsEnabled`.
+    pub local_sessions: bool,
     /// Where memberships are kept; `None` if nowhere.
     pub files: Option<Arc<dyn MembershipFiles>>,
 }
@@ -116,8 +120,18 @@ impl Host {
 
     /// Serves from now on.
     pub fn open(&self, serving: Serving) {
+        if serving == Serving::Leader && !self.parts.leader_serves {
+            info!("leading without clients: leaderServes=no");
+            return;
+        }
         info!(?serving, "serving clients");
-        self.parts.role.open(false, false);
+        self.parts.role.open(false, self.parts.local_sessions);
+    }
+
+    /// Serves reads from now on.
+    pub fn open_read_only(&self) {
+        info!("Read-only server started");
+        self.parts.role.open(true, self.parts.local_sessions);
     }
 
     /// Serves no longer: what clients asked and was not answered is forgotten.

@@ -180,6 +180,14 @@ impl ReplicaLoop {
             match action {
                 Action::Append(proposal) => self.appends.push(proposal),
                 Action::Apply(commit) => self.commits.push_back(commit),
+                Action::ReadOnly(on) => {
+                    self.apply(now);
+                    match &self.host {
+                        Some(host) if on => host.open_read_only(),
+                        Some(host) => host.close("no longer alone"),
+                        None => {}
+                    }
+                }
                 Action::Zab(action) => self.perform(now, action),
             }
         }

@@ -8,6 +8,10 @@
 //! On a learner a transaction is matched with the request that caused it by session and xid, in the
 //! session's order (`CommitProcessor`).
 
+mod alone;
+mod following;
+mod leading;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -25,15 +29,35 @@ use crate::base::{ErrorCode, Mono, Now, Proposal, SessionId, Sid, Zxid};
 use crate::prep::{self, Context, Prep, Prepared, Source, WriteRequest};
 use crate::session::{self, LearnerSessions, Owner, Rules, Tracker};
 use crate::tree::DataTree;
-use crate::zab::{self, ForwardedRequest, Link, Serving, SyncOrigin};
+use crate::zab::{self, ForwardedRequest, Link, PeerState, Serving, SyncOrigin};
 
 /// One request of a learner's client on its way.
 #[derive(Debug)]
 struct Waiting<T> {
     cxid: i32,
-    origin: T,
-    /// Never sent to the leader: to be refused in the session's order.
-    refused: Option<ErrorCode>,
+    /// Nobody if this server asked itself: the upgrade of a local session.
+    origin: Option<T>,
+    /// Never sent to the leader, but answered in the session's order.
+    local: Option<Local>,
+}
+
+/// What is decided here.
+#[derive(Debug, Clone, Copy)]
+enum Local {
+    Refused(ErrorCode),
+    /// The local session is closed.
+    Ended,
+}
+
+/// Serving reads without a leader (`ReadOnlyZooKeeperServer`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ReadOnly {
+    /// There is a leader, or somebody to follow.
+    Off,
+    /// Looking for one; reads are served from then on.
+    From(Mono),
+    /// Serving.
+    On,
 }
 
 /// A member of an ensemble.
@@ -43,6 +67,7 @@ pub(super) struct Member<T> {
     peer: zab::Peer,
     /// Set once everything before the role is in the tree.
     serving: Option<Serving>,
+    read_only: ReadOnly,
     prep: Prep,
     /// Leading: all sessions.
     sessions: Tracker,
@@ -77,11 +102,12 @@ impl<T> Member<T> {
         Self {
             prep: Prep::new(prep, schemes),
             sessions: Tracker::new(tracker(&options), now.mono, []),
-            learner: LearnerSessions::new(options.tick_ms, sid, false, now.mono),
+            learner: LearnerSessions::new(options.tick_ms, sid, options.local_sessions, now.mono),
             cleaner: Cleaner::new(&options, now.mono),
             options,
             peer,
             serving: None,
+            read_only: ReadOnly::Off,
             held: VecDeque::new(),
             waiting: HashMap::new(),
             syncs: VecDeque::new(),
@@ -101,11 +127,28 @@ impl<T> Member<T> {
         &self.sessions
     }
 
+    pub fn local_sessions(&self) -> usize {
+        match self.serving {
+            Some(Serving::Leader) => self.sessions.local_count(),
+            _ => self.learner.local_count(),
+        }
+    }
+
     pub fn handle(&mut self, now: Now, event: Event<T>, tree: &DataTree, out: &mut Vec<Action<T>>) {
+        self.dispatch(now, event, tree, out);
+        if self.options.read_only_mode {
+            self.update_read_only(now, out);
+        }
+    }
+
+    fn dispatch(&mut self, now: Now, event: Event<T>, tree: &DataTree, out: &mut Vec<Action<T>>) {
         match event {
             Event::Request(request) => match self.serving {
                 Some(Serving::Leader) => self.lead(now, request, tree, out),
                 Some(_) => self.follow(now, request, tree, out),
+                None if self.read_only == ReadOnly::On => {
+                    self.serve_alone(now, request, tree, out);
+                }
                 // Its connection is being closed.
                 None => {}
             },
@@ -116,7 +159,8 @@ impl<T> Member<T> {
                     if self.serving == Some(Serving::Leader) {
                         self.sessions.touch(at, session, timeout_ms);
                     } else {
-                        self.feed(now, zab::Event::Touch(session, timeout_ms), tree, out);
+                        let global = tree.sessions().timeout_ms(session).is_some();
+                        self.learner.touch(at, session, timeout_ms, global);
                     }
                 }
             }
@@ -132,8 +176,14 @@ impl<T> Member<T> {
                 .into_iter()
                 .flatten()
                 .min(),
-            Some(_) => Some(self.next_report),
-            None => None,
+            Some(_) => {
+                [Some(self.next_report), self.learner.next_expiry()].into_iter().flatten().min()
+            }
+            None => match self.read_only {
+                ReadOnly::Off => None,
+                ReadOnly::From(at) => Some(at),
+                ReadOnly::On => self.learner.next_expiry(),
+            },
         };
         [own, self.peer.next_timeout()].into_iter().flatten().min()
     }
@@ -141,7 +191,7 @@ impl<T> Member<T> {
     pub fn due_sessions(&self, now: Mono) -> Vec<SessionId> {
         match self.serving {
             Some(Serving::Leader) => self.sessions.due(now),
-            _ => Vec::new(),
+            _ => self.learner.due(now),
         }
     }
 
@@ -159,7 +209,6 @@ impl<T> Member<T> {
         self.serving = Some(serving);
         self.prep.reset();
         self.next_report = now.mono;
-        let sid = Sid(self.options.session_server_id);
         match serving {
             Serving::Leader => {
                 let all = tree.sessions().iter();
@@ -167,9 +216,15 @@ impl<T> Member<T> {
                 self.cleaner = Cleaner::new(&self.options, now.mono);
             }
             Serving::Follower | Serving::Observer => {
-                self.learner = LearnerSessions::new(self.options.tick_ms, sid, false, now.mono);
+                self.reset_learner(now);
             }
         }
+    }
+
+    fn reset_learner(&mut self, now: Now) {
+        let sid = Sid(self.options.session_server_id);
+        let local = self.options.local_sessions;
+        self.learner = LearnerSessions::new(self.options.tick_ms, sid, local, now.mono);
     }
 
     fn closed(&mut self, now: Now) {
@@ -213,7 +268,9 @@ impl<T> Member<T> {
                 }
             }
             zab::Action::Revalidate { link, session, timeout_ms } => {
-                let valid = self.sessions.touch(now.mono, session, timeout_ms)
+                // A session that only another server knows cannot move.
+                let valid = self.sessions.is_global(session)
+                    && self.sessions.touch(now.mono, session, timeout_ms)
                     && self.sessions.set_owner(session, Owner(link.0)).is_ok();
                 self.feed(now, zab::Event::Revalidated { link, session, valid }, tree, out);
             }
@@ -274,205 +331,55 @@ impl<T> Member<T> {
             }
             return;
         }
+        match &proposal.txn {
+            Txn::CreateSession(txn) => self.learner.commit(session, txn.timeout),
+            Txn::CloseSession(_) => self.learner.remove(session),
+            _ => {}
+        }
         let cxid = proposal.header.cxid;
         let mut origin = None;
-        if let Some(queue) = self.waiting.get_mut(&session) {
-            if queue.front().is_some_and(|w| w.refused.is_none() && w.cxid == cxid) {
-                origin = queue.pop_front().map(|w| w.origin);
-            }
-            out.push(Action::Apply(Commit::Txn { proposal, origin }));
-            while queue.front().is_some_and(|w| w.refused.is_some()) {
-                let Some(Waiting { origin, refused: Some(code), .. }) = queue.pop_front() else {
-                    break;
-                };
-                out.push(Action::Apply(Commit::Refused { origin, code }));
-            }
-            if queue.is_empty() {
-                self.waiting.remove(&session);
-            }
-            return;
+        if let Some(queue) = self.waiting.get_mut(&session)
+            && queue.front().is_some_and(|w| w.local.is_none() && w.cxid == cxid)
+        {
+            origin = queue.pop_front().and_then(|w| w.origin);
         }
         out.push(Action::Apply(Commit::Txn { proposal, origin }));
+        self.answer_local(session, out);
     }
 
-    // Leading.
-
-    fn lead(&mut self, now: Now, request: Request<T>, tree: &DataTree, out: &mut Vec<Action<T>>) {
-        let Request { origin, session, cxid, kind, identities, body } = request;
-        match body {
-            Body::Write(write) => {
-                let context = client_context(session, cxid, kind, identities);
-                let request = prep::Request { context, write };
-                self.propose(now, request, Some(origin), tree, out);
-            }
-            Body::Sync => match self.sessions.check(session, Owner::LOCAL) {
-                Ok(()) => {
-                    self.next_sync += 1;
-                    self.local_syncs.insert(self.next_sync, origin);
-                    let event = zab::Event::Sync(SyncOrigin::Local(self.next_sync));
-                    self.feed(now, event, tree, out);
+    /// Answers what is decided here and waits for nothing before it any more.
+    fn answer_local(&mut self, session: SessionId, out: &mut Vec<Action<T>>) {
+        let Some(queue) = self.waiting.get_mut(&session) else { return };
+        while let Some(Waiting { local: Some(local), .. }) = queue.front() {
+            let local = *local;
+            let origin = queue.pop_front().and_then(|w| w.origin);
+            match (local, origin) {
+                (Local::Refused(code), Some(origin)) => {
+                    out.push(Action::Apply(Commit::Refused { origin, code }));
                 }
-                Err(code) => self.put_behind(Commit::Refused { origin, code }, out),
-            },
-            Body::CreateSession { timeout_ms } => {
-                let session = self.sessions.create(now.mono, timeout_ms);
-                let context = client_context(session, cxid, op::CREATE_SESSION, identities);
-                let write = WriteRequest::CreateSession { timeout_ms };
-                self.propose(now, prep::Request { context, write }, Some(origin), tree, out);
-            }
-            Body::Renew { timeout_ms } => {
-                let alive = self.sessions.touch(now.mono, session, timeout_ms)
-                    && self.sessions.set_owner(session, Owner::LOCAL).is_ok();
-                let session = alive.then_some(session);
-                out.push(Action::Apply(Commit::Renewed { origin, session }));
-            }
-        }
-    }
-
-    /// A learner's client asks. Whatever it sent becomes a transaction of its own, an error if it
-    /// cannot be read: the learner waits for it.
-    fn asked_by_learner(
-        &mut self,
-        now: Now,
-        link: Link,
-        request: ForwardedRequest,
-        tree: &DataTree,
-        out: &mut Vec<Action<T>>,
-    ) {
-        if self.serving != Some(Serving::Leader) {
-            return;
-        }
-        let ForwardedRequest { session, cxid, op: kind, body, identities } = request;
-        let write = match kind {
-            op::SYNC => {
-                let event = zab::Event::Sync(SyncOrigin::Learner(link));
-                return self.feed(now, event, tree, out);
-            }
-            op::CREATE_SESSION => match i32::from_slice(&body) {
-                Ok(timeout_ms) => WriteRequest::CreateSession { timeout_ms },
-                Err(_) => WriteRequest::Undecodable { takes_zxid: true },
-            },
-            op::CLOSE_SESSION => WriteRequest::CloseSession,
-            kind => WriteRequest::decode(kind, &body, self.options.field_max),
-        };
-        let context = Context {
-            session,
-            cxid,
-            kind,
-            identities: identities_of(identities),
-            owner: Owner(link.0),
-            source: Source::Learner,
-            upgrade_error: None,
-        };
-        self.propose(now, prep::Request { context, write }, None, tree, out);
-    }
-
-    fn propose(
-        &mut self,
-        now: Now,
-        request: prep::Request,
-        origin: Option<T>,
-        tree: &DataTree,
-        out: &mut Vec<Action<T>>,
-    ) {
-        // None while the epoch's counter is used up: the role ends in a moment.
-        let Some(zxid) = self.peer.next_zxid() else { return };
-        match self.prep.prepare(tree, &mut self.sessions, None, request, zxid, now) {
-            Prepared::Proposal(proposal) => {
-                assert!(proposal.zxid() == zxid, "ZXID-ORDER: prep keeps the zxid it is given");
-                let proposal = Arc::new(proposal);
-                self.held.push_back((zxid, Commit::Txn { proposal: proposal.clone(), origin }));
-                self.feed(now, zab::Event::Propose(proposal), tree, out);
-            }
-            Prepared::Reject(code) => {
-                if let Some(origin) = origin {
-                    self.put_behind(Commit::Refused { origin, code }, out);
+                (Local::Refused(_), None) => {}
+                (Local::Ended, origin) => {
+                    out.push(Action::Apply(Commit::Ended { session, origin }));
                 }
             }
         }
-    }
-
-    /// Puts a marker behind everything proposed so far.
-    fn put_behind(&mut self, commit: Commit<T>, out: &mut Vec<Action<T>>) {
-        match self.held.back() {
-            Some((at, _)) => self.held.push_back((*at, commit)),
-            None => out.push(Action::Apply(commit)),
+        if queue.is_empty() {
+            self.waiting.remove(&session);
         }
     }
 
-    // Following.
-
-    fn follow(&mut self, now: Now, request: Request<T>, tree: &DataTree, out: &mut Vec<Action<T>>) {
-        let Request { origin, session, cxid, kind, identities, body } = request;
-        match body {
-            Body::Write(write) => {
-                let Some(body) = write.encode_body() else {
-                    return self.refuse(session, cxid, origin, &write, out);
-                };
-                let ids = if write == WriteRequest::CloseSession {
-                    None
-                } else {
-                    Some(ids_of(&identities))
-                };
-                self.forward(now, session, cxid, kind, body, ids, Some(origin), tree, out);
-            }
-            Body::Sync => {
-                self.syncs.push_back(origin);
-                let ids = Some(ids_of(&identities));
-                let body = Some("/").to_vec();
-                self.forward(now, session, cxid, op::SYNC, body, ids, None, tree, out);
-            }
-            Body::CreateSession { timeout_ms } => {
-                let session = self.learner.create(now.mono, timeout_ms);
-                let body = timeout_ms.to_vec();
-                let kind = op::CREATE_SESSION;
-                self.forward(now, session, cxid, kind, body, None, Some(origin), tree, out);
-            }
-            Body::Renew { timeout_ms } => {
-                self.renewals.entry(session).or_default().push_back(origin);
-                self.feed(now, zab::Event::Revalidate(session, timeout_ms), tree, out);
-            }
-        }
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn forward(
+    /// Puts something that is decided here behind what the session asked before.
+    fn decide(
         &mut self,
-        now: Now,
         session: SessionId,
         cxid: i32,
-        op: i32,
-        body: Vec<u8>,
-        identities: Option<Vec<Id>>,
         origin: Option<T>,
-        tree: &DataTree,
+        local: Local,
         out: &mut Vec<Action<T>>,
     ) {
-        if let Some(origin) = origin {
-            let waiting = Waiting { cxid, origin, refused: None };
-            self.waiting.entry(session).or_default().push_back(waiting);
-        }
-        let request = ForwardedRequest { session, cxid, op, body: Bytes::from(body), identities };
-        self.feed(now, zab::Event::Forward(request), tree, out);
-    }
-
-    /// Not sent to the leader: answered behind what the session asked before.
-    fn refuse(
-        &mut self,
-        session: SessionId,
-        cxid: i32,
-        origin: T,
-        write: &WriteRequest,
-        out: &mut Vec<Action<T>>,
-    ) {
-        let code = match write {
-            WriteRequest::Undecodable { .. } => ErrorCode::MarshallingError,
-            _ => ErrorCode::Unimplemented,
-        };
-        match self.waiting.get_mut(&session) {
-            Some(queue) => queue.push_back(Waiting { cxid, origin, refused: Some(code) }),
-            None => out.push(Action::Apply(Commit::Refused { origin, code })),
-        }
+        let waiting = Waiting { cxid, origin, local: Some(local) };
+        self.waiting.entry(session).or_default().push_back(waiting);
+        self.answer_local(session, out);
     }
 
     fn on_timeout(&mut self, now: Now, tree: &DataTree, out: &mut Vec<Action<T>>) {
@@ -482,6 +389,11 @@ impl<T> Member<T> {
         match self.serving {
             Some(Serving::Leader) => {
                 for session in self.sessions.expired(now.mono) {
+                    if self.sessions.is_local(session) {
+                        self.sessions.remove(session);
+                        self.put_behind(Commit::Ended { session, origin: None }, out);
+                        continue;
+                    }
                     let request = internal(session, op::CLOSE_SESSION, WriteRequest::CloseSession);
                     self.propose(now, request, None, tree, out);
                 }
@@ -491,10 +403,18 @@ impl<T> Member<T> {
                     self.propose(now, request, None, tree, out);
                 }
             }
-            Some(_) if self.next_report <= now.mono => {
-                self.next_report = now.mono.plus_ms((self.options.tick_ms / 4).max(1));
+            _ => {
+                for session in self.learner.expired(now.mono) {
+                    self.learner.remove(session);
+                    self.decide(session, 0, None, Local::Ended, out);
+                }
+                if self.serving.is_some() && self.next_report <= now.mono {
+                    self.next_report = now.mono.plus_ms((self.options.tick_ms / 4).max(1));
+                    for (session, timeout_ms) in self.learner.take_touched() {
+                        self.feed(now, zab::Event::Touch(session, timeout_ms), tree, out);
+                    }
+                }
             }
-            _ => {}
         }
     }
 }
@@ -504,18 +424,6 @@ fn tracker(options: &Options) -> session::Options {
         tick_ms: options.tick_ms,
         sid: Sid(options.session_server_id),
         rules: Rules::Leader,
-        local_sessions: false,
+        local_sessions: options.local_sessions,
     }
-}
-
-fn ids_of(identities: &Identities) -> Vec<Id> {
-    let id = |i: &Identity| Id { scheme: Some(i.scheme.clone()), id: Some(i.id.clone()) };
-    identities.iter().map(id).collect()
-}
-
-fn identities_of(ids: Option<Vec<Id>>) -> Identities {
-    ids.unwrap_or_default()
-        .into_iter()
-        .map(|id| Identity { scheme: id.scheme.unwrap_or_default(), id: id.id.unwrap_or_default() })
-        .collect()
 }

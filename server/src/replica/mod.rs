@@ -97,6 +97,8 @@ pub enum Action<T> {
     Append(Arc<Proposal>),
     /// Apply this, behind all before it. A transaction is committed when this is emitted.
     Apply(Commit<T>),
+    /// Serve reads without a leader, or stop doing so, behind all before it.
+    ReadOnly(bool),
     /// Links, votes, epoch files, role: see [`zab::Action`]. Never one of those that `Append`,
     /// `Apply` or the sessions stand for.
     Zab(zab::Action),
@@ -123,6 +125,20 @@ pub enum Commit<T> {
     Synced {
         /// Who waits.
         origin: T,
+    },
+    /// A session that only this server knows: it begins without a transaction.
+    Granted {
+        /// Who waits.
+        origin: T,
+        /// The session.
+        session: SessionId,
+    },
+    /// Such a session ends.
+    Ended {
+        /// The session.
+        session: SessionId,
+        /// Who asked for it; nobody if its time was over.
+        origin: Option<T>,
     },
     /// A renewal: the session, or `None` if there is none to go on with.
     Renewed {
@@ -204,6 +220,14 @@ impl<T> Replica<T> {
         match &self.0 {
             Kind::Solo(solo) => solo.sessions(),
             Kind::Member(member) => member.sessions(),
+        }
+    }
+
+    /// Number of sessions that only this server knows.
+    pub fn local_sessions(&self) -> usize {
+        match &self.0 {
+            Kind::Solo(_) => 0,
+            Kind::Member(member) => member.local_sessions(),
         }
     }
 

@@ -15,6 +15,12 @@ pub struct Options {
     /// Age at which a container that never had a child is removed, ms, 0 for never
     /// (`znode.container.maxNeverUsedIntervalMs`).
     pub container_never_used_max_ms: i64,
+    /// `localSessionsEnabled`: new sessions of a member are its own business.
+    pub local_sessions: bool,
+    /// `localSessionsUpgradingEnabled`: they become global when they need to.
+    pub local_sessions_upgrade: bool,
+    /// `readonlymode.enabled`: a member without a leader serves reads.
+    pub read_only_mode: bool,
     /// Largest string or buffer in a request that a learner forwards, bytes.
     pub field_max: usize,
 }
@@ -27,6 +33,9 @@ impl Default for Options {
             container_check_interval_ms: 60_000,
             container_removals_per_minute: 10_000,
             container_never_used_max_ms: 0,
+            local_sessions: false,
+            local_sessions_upgrade: false,
+            read_only_mode: false,
             field_max: jute::codec::DEFAULT_MAX_FIELD,
         }
     }

@@ -49,6 +49,7 @@ impl ServerView for View {
     fn mode(&self) -> Mode {
         self.pipeline.inspect(|replica, _| match replica.peer() {
             None => Mode::Standalone,
+            Some(_) if self.role.is_serving() && self.role.is_read_only() => Mode::ReadOnly,
             Some(peer) => match peer.state() {
                 PeerState::Leading => Mode::Leader,
                 PeerState::Observing => Mode::Observer,
@@ -181,8 +182,10 @@ impl ServerView for View {
     }
 
     fn gauges(&self) -> ExtraGauges {
+        let local_sessions = self.pipeline.inspect(|replica, _| replica.local_sessions());
         let tree = self.tree.read();
         ExtraGauges {
+            local_sessions: local_sessions as u64,
             global_sessions: tree.sessions().len() as u64,
             quotas: quota_gauges(&tree),
             ..ExtraGauges::default()

@@ -107,6 +107,11 @@ impl LearnerSessions {
         self.local.as_mut().map_or_else(Vec::new, |local| local.expired(now))
     }
 
+    /// Local sessions that [`LearnerSessions::expired`] would name, looked at only.
+    pub fn due(&self, now: Mono) -> Vec<SessionId> {
+        self.local.iter().flat_map(|local| local.due(now)).collect()
+    }
+
     /// When [`LearnerSessions::expired`] should be asked next.
     pub fn next_expiry(&self) -> Option<Mono> {
         self.local.as_ref().and_then(Table::next_expiry)
