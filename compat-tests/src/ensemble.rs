@@ -3,6 +3,7 @@
 //! One at a time in a process: three servers are enough for two cores. Every wait ends with an
 //! event or with the logs of all servers in the failure.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
@@ -14,7 +15,8 @@ use anyhow::{Context, Result, bail, ensure};
 use jute::proto::{SyncRequest, op};
 use jute::{Encode, proto};
 
-use crate::server::{Kind, Server, free_port, scratch};
+use crate::proxy::Network;
+use crate::server::{Kind, RELEASES, Server, TARGET, free_port, scratch};
 use crate::walk::{differences, walk};
 use crate::wire::{Hello, Reply, Session};
 
@@ -22,6 +24,14 @@ use crate::wire::{Hello, Reply, Session};
 const PATIENCE: Duration = Duration::from_secs(90);
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// The Java releases to test with: all if `COMPAT_MATRIX=full`, else the newest and an old one.
+pub fn releases() -> Vec<&'static str> {
+    match std::env::var("COMPAT_MATRIX").as_deref() {
+        Ok("full") => RELEASES.to_vec(),
+        _ => vec!["3.6.4", TARGET],
+    }
+}
 
 /// What a server votes for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +48,7 @@ pub type Member = (Kind, Part);
 /// Servers with a common configuration; all stopped at first.
 pub struct Ensemble {
     servers: Vec<Server>,
+    network: Option<Network>,
     home: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
 }
@@ -51,20 +62,31 @@ impl Ensemble {
         settings: &[(&str, &str)],
         flags: &[&str],
     ) -> Result<Self> {
+        Self::build(name, members, settings, flags, false)
+    }
+
+    /// Like [`Ensemble::new`], and all that the servers say to each other goes through
+    /// [`Ensemble::network`].
+    pub fn with_network(
+        name: &str,
+        members: &[Member],
+        settings: &[(&str, &str)],
+        flags: &[&str],
+    ) -> Result<Self> {
+        Self::build(name, members, settings, flags, true)
+    }
+
+    fn build(
+        name: &str,
+        members: &[Member],
+        settings: &[(&str, &str)],
+        flags: &[&str],
+        with_network: bool,
+    ) -> Result<Self> {
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let home = scratch(name)?;
-        let lines: Vec<(String, String)> = members
-            .iter()
-            .zip(1..)
-            .map(|((_, part), sid)| {
-                let role = match part {
-                    Part::Participant => "participant",
-                    Part::Observer => "observer",
-                };
-                let (quorum, election) = (free_port(), free_port());
-                (format!("server.{sid}"), format!("127.0.0.1:{quorum}:{election}:{role}"))
-            })
-            .collect();
+        let real: Vec<(u16, u16)> = members.iter().map(|_| (free_port(), free_port())).collect();
+        let network = if with_network { Some(Network::new(&real)?) } else { None };
         let mut servers = Vec::new();
         for ((kind, part), sid) in members.iter().zip(1..) {
             let mut server = Server::new(*kind, &home.path().join(sid.to_string()))?
@@ -72,8 +94,17 @@ impl Ensemble {
                 .set("initLimit", 30)
                 .set("syncLimit", 10)
                 .set("4lw.commands.whitelist", "*");
-            for (key, value) in &lines {
-                server = server.set(key, value);
+            for ((_, part), other) in members.iter().zip(1..) {
+                let role = match part {
+                    Part::Participant => "participant",
+                    Part::Observer => "observer",
+                };
+                let (quorum, election) = match &network {
+                    Some(network) if other != sid => network.ports(sid, other),
+                    _ => real[other - 1],
+                };
+                let line = format!("127.0.0.1:{quorum}:{election}:{role}");
+                server = server.set(&format!("server.{other}"), line);
             }
             if *part == Part::Observer {
                 server = server.set("peerType", "observer");
@@ -87,7 +118,12 @@ impl Ensemble {
             fs::write(server.data_dir().join("myid"), format!("{sid}\n"))?;
             servers.push(server);
         }
-        Ok(Self { servers, home, _turn: turn })
+        Ok(Self { servers, network, home, _turn: turn })
+    }
+
+    /// The network of an ensemble that was made with one.
+    pub fn network(&self) -> &Network {
+        self.network.as_ref().expect("made by with_network")
     }
 
     /// The server with this sid.
@@ -178,20 +214,15 @@ impl Ensemble {
     /// Waits until these servers have applied the same transactions, then compares all they show
     /// to a client, metadata included. Every digest a server checked must have been right, too.
     pub fn assert_same(&mut self, sids: &[usize]) -> Result<()> {
-        let mut trees = Vec::new();
-        for sid in sids {
-            let mut session = self.session(*sid)?;
-            sync(&mut session)?;
-            trees.push((*sid, session));
-        }
-        // The sessions above are transactions, too. And `sync` at a Java leader is no barrier for
-        // its own clients, so what differs at first is looked at again.
+        // `sync` at a Java leader is no barrier for its own clients, and a znode may go while it is
+        // read, so what differs at first is looked at again.
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let found = compare(&mut trees)?;
-            if found.is_empty() {
-                break;
-            }
+            let found = match self.compare(sids) {
+                Ok(found) if found.is_empty() => break,
+                Ok(found) => found,
+                Err(error) => format!("{error:#}"),
+            };
             ensure!(Instant::now() < deadline, "{found}\n{}", self.logs());
             sleep(Duration::from_millis(20));
         }
@@ -200,10 +231,75 @@ impl Ensemble {
             let wrong = metrics.lines().find_map(|l| l.strip_prefix("zk_digest_mismatches_count"));
             // 3.5 has no digests.
             if let Some(count) = wrong {
-                ensure!(count.trim() == "0", "server {sid} found {} wrong digests", count.trim());
+                ensure!(
+                    count.trim() == "0",
+                    "server {sid} found {} wrong digests:\n{}\n{}",
+                    count.trim(),
+                    self.said(*sid, "igest"),
+                    self.logs()
+                );
             }
         }
+        self.digests_compared(sids)?;
         Ok(())
+    }
+
+    /// Compares the tree digests of equal zxids that these servers remember: every 128th zxid has
+    /// one. Returns how many were found at two servers.
+    pub fn digests_compared(&mut self, sids: &[usize]) -> Result<usize> {
+        let mut known: BTreeMap<String, (usize, String)> = BTreeMap::new();
+        let mut compared = 0;
+        for sid in sids {
+            // 3.5 does not know the word.
+            for line in self.server(*sid).four_letter_word("hash")?.lines() {
+                let Some((zxid, digest)) = line.split_once(": ") else { continue };
+                match known.get(zxid) {
+                    None => {
+                        known.insert(zxid.to_owned(), (*sid, digest.to_owned()));
+                    }
+                    Some((other, expected)) => {
+                        ensure!(
+                            digest == expected,
+                            "digests at {zxid}: {expected} at server {other}, {digest} at {sid}"
+                        );
+                        compared += 1;
+                    }
+                }
+            }
+        }
+        Ok(compared)
+    }
+
+    /// What differs between the trees that these servers show. Each is read through a session of
+    /// its own that lives no longer than that.
+    fn compare(&self, sids: &[usize]) -> Result<String> {
+        let mut first = None;
+        for sid in sids {
+            let mut session = self.session(*sid)?;
+            sync(&mut session)?;
+            let mut tree = walk(&mut session)?;
+            close(session)?;
+            // Its stat is a server's own in Java.
+            tree.remove("/zookeeper/config");
+            match &first {
+                None => first = Some((*sid, tree)),
+                Some((other, expected)) => {
+                    let found = differences(expected, &tree);
+                    if !found.is_empty() {
+                        let found = found.join("\n");
+                        return Ok(format!("servers {other} and {sid} differ:\n{found}"));
+                    }
+                }
+            }
+        }
+        Ok(String::new())
+    }
+
+    /// The lines of a server's log with this word, from all its runs.
+    pub fn said(&self, sid: usize, word: &str) -> String {
+        let log = self.servers[sid - 1].log();
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(word)).collect();
+        lines.join("\n")
     }
 
     /// The end of every server's log.
@@ -217,27 +313,6 @@ impl Ensemble {
         }
         text
     }
-}
-
-/// What differs between the trees that sessions at different servers see.
-fn compare(sessions: &mut [(usize, Session)]) -> Result<String> {
-    let mut first = None;
-    for (sid, session) in sessions {
-        sync(session)?;
-        let mut tree = walk(session)?;
-        // Its stat is a server's own in Java.
-        tree.remove("/zookeeper/config");
-        match &first {
-            None => first = Some((*sid, tree)),
-            Some((other, expected)) => {
-                let found = differences(expected, &tree);
-                if !found.is_empty() {
-                    return Ok(format!("servers {other} and {sid} differ:\n{}", found.join("\n")));
-                }
-            }
-        }
-    }
-    Ok(String::new())
 }
 
 /// Waits until the server of this session has seen everything committed before.

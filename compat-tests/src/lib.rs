@@ -11,6 +11,7 @@
 //! * [`diff`]: random operations in lockstep against two servers.
 //! * [`ensemble`]: servers of any mix of both kinds as one ensemble, as one test at a time.
 //! * [`docker`]: containers of our image and of others.
+//! * [`proxy`]: the network between the servers of an ensemble, with links that can be cut.
 //! * [`load`]: the load generator and its floor.
 //! * [`program`]: clients of other languages, whose transcripts are compared.
 //!
@@ -23,6 +24,7 @@ pub mod docker;
 pub mod ensemble;
 pub mod load;
 pub mod program;
+pub mod proxy;
 pub mod random;
 pub mod server;
 pub mod walk;

@@ -171,17 +171,28 @@ impl Server {
         self.end(Signal::SIGTERM)
     }
 
-    /// Stops the process (SIGSTOP) where it is, or lets it go on.
+    /// Stops the process (SIGSTOP) where it is, or lets it go on. When this returns after a stop,
+    /// none of its threads runs: the signal alone lets them go on until they notice.
     pub fn pause(&mut self, pause: bool) -> Result<()> {
         let signal = if pause { Signal::SIGSTOP } else { Signal::SIGCONT };
-        match &self.running {
+        let pid = match &self.running {
             None => bail!("{} does not run", self.kind),
             Some(Running::Process(child)) => {
-                let pid = Pid::from_raw(i32::try_from(child.id())?);
-                kill(pid, signal).context("sending the signal")
+                let pid = i32::try_from(child.id())?;
+                kill(Pid::from_raw(pid), signal).context("sending the signal")?;
+                pid
             }
-            Some(Running::Container(container)) => send_to_container(container.id(), signal),
+            Some(Running::Container(container)) => {
+                send_to_container(container.id(), signal)?;
+                container_pid(container.id())?
+            }
+        };
+        let deadline = Instant::now() + STOP_MAX;
+        while pause && !is_stopped(pid)? {
+            ensure!(Instant::now() < deadline, "{} runs on after SIGSTOP", self.kind);
+            std::thread::sleep(Duration::from_millis(1));
         }
+        Ok(())
     }
 
     /// Process id of our server, or of a Java server without a container.
@@ -255,11 +266,17 @@ impl Server {
                 }
             }
             Running::Container(container) => {
-                send_to_container(container.id(), signal)?;
+                // It is removed by its drop, which needs the runtime, if anything fails.
+                let _runtime = runtime().enter();
+                let sent = send_to_container(container.id(), signal);
                 let output = Command::new("docker").args(["wait", container.id()]).output()?;
                 ensure!(output.status.success(), "docker wait: {output:?}");
-                fs::write(self.log_path(self.starts), container_log(&container))?;
+                let log = container_log(&container);
+                fs::write(self.log_path(self.starts), &log)?;
                 runtime().block_on(container.rm()).context("removing the container")?;
+                sent.with_context(|| {
+                    format!("{} had ended by itself:\n{}", self.kind, tail(&log, 30))
+                })?;
             }
         }
         Ok(())
@@ -459,6 +476,27 @@ fn send_to_container(id: &str, signal: Signal) -> Result<()> {
     let output = Command::new("docker").args(["kill", "--signal", &number, id]).output()?;
     ensure!(output.status.success(), "docker kill: {output:?}");
     Ok(())
+}
+
+/// Process id of what runs in a container, as the host sees it.
+fn container_pid(id: &str) -> Result<i32> {
+    let output = Command::new("docker").args(["inspect", "-f", "{{.State.Pid}}", id]).output()?;
+    ensure!(output.status.success(), "docker inspect: {output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim().parse().with_context(|| format!("docker inspect says {text:?}"))
+}
+
+/// True if every thread of a process is stopped.
+fn is_stopped(pid: i32) -> Result<bool> {
+    for task in fs::read_dir(format!("/proc/{pid}/task")).context("the process has ended")? {
+        let stat = fs::read_to_string(task?.path().join("stat")).unwrap_or_default();
+        // The state stands behind the name, which may hold anything.
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        if state.is_some_and(|state| state != 'T') {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn container_log(container: &ContainerAsync<GenericImage>) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 use jute::data::Stat;
 use jute::proto::{GetAclResponse, GetChildrenResponse, GetDataResponse, op};
 use jute::{Decode, Reader};
@@ -21,29 +21,43 @@ pub struct Znode {
     pub stat: Stat,
 }
 
+/// Znodes asked for at once: pipelined, a tree of many thousands is read before a session expires.
+const BATCH: usize = 64;
+
 /// All znodes by path, with `session`'s rights. Order and time of reading leave no trace in it.
 pub fn walk(session: &mut Session) -> Result<BTreeMap<String, Znode>> {
     let mut found = BTreeMap::new();
     let mut open = vec!["/".to_owned()];
-    while let Some(path) = open.pop() {
-        let node = Some(path.clone());
-        let reply = session.must(op::GET_DATA, &(node.clone(), false).to_body());
-        let reply = reply.with_context(|| format!("getData {path:?}"))?;
-        let response = GetDataResponse::from_slice(&reply.body)?;
-        let acl = session.must(op::GET_ACL, &(node.clone(), false).to_body())?;
-        let acl = Reader::new(&acl.body).read::<GetAclResponse>()?.acl;
-        let children = session.must(op::GET_CHILDREN, &(node, false).to_body())?;
-        for name in GetChildrenResponse::from_slice(&children.body)?.children.unwrap_or_default() {
-            let name = name.unwrap_or_default();
-            let parent = if path == "/" { "" } else { &path };
-            open.push(format!("{parent}/{name}"));
+    while !open.is_empty() {
+        let batch = open.split_off(open.len().saturating_sub(BATCH));
+        for path in &batch {
+            let body = (Some(path.clone()), false).to_body();
+            for kind in [op::GET_DATA, op::GET_ACL, op::GET_CHILDREN] {
+                session.post(kind, &body)?;
+            }
         }
-        let znode = Znode {
-            data: response.data.map(<[u8]>::to_vec),
-            acl: render::acl(&acl),
-            stat: response.stat,
-        };
-        found.insert(path, znode);
+        for path in batch {
+            let mut next = || {
+                let reply = session.reply()?;
+                ensure!(reply.header.err == 0, "reading {path:?}: error {}", reply.header.err);
+                Ok(reply)
+            };
+            let (data, acl, children) = (next()?, next()?, next()?);
+            let response = GetDataResponse::from_slice(&data.body)?;
+            let acl = Reader::new(&acl.body).read::<GetAclResponse>()?.acl;
+            let names = GetChildrenResponse::from_slice(&children.body)?.children;
+            for name in names.unwrap_or_default() {
+                let name = name.unwrap_or_default();
+                let parent = if path == "/" { "" } else { &path };
+                open.push(format!("{parent}/{name}"));
+            }
+            let znode = Znode {
+                data: response.data.map(<[u8]>::to_vec),
+                acl: render::acl(&acl),
+                stat: response.stat,
+            };
+            found.insert(path, znode);
+        }
     }
     Ok(found)
 }

@@ -235,7 +235,19 @@ impl Session {
 
     /// Opens or continues a session.
     pub fn open_with(address: SocketAddr, hello: &Hello) -> Result<Self> {
+        Self::open_within(address, hello, None)
+    }
+
+    /// Like [`Session::open_with`]; the greeting and every later answer may take so long.
+    pub fn open_within(
+        address: SocketAddr,
+        hello: &Hello,
+        patience: Option<Duration>,
+    ) -> Result<Self> {
         let mut wire = Wire::connect(address)?;
+        if let Some(patience) = patience {
+            wire.set_patience(patience)?;
+        }
         let connected = handshake(&mut wire, hello)?.context("the server closed the connection")?;
         ensure!(connected.timeout > 0, "session {:#x} is not valid", hello.session);
         Ok(Self { wire, connected, events: Vec::new(), last_zxid: 0, next_xid: 1 })

@@ -1,5 +1,6 @@
 //! How a learner catches up, in both directions between Java and ours: DIFF from memory, DIFF from
-//! disk, TRUNC, SNAP. Which of them it was is read in the Java server's log.
+//! disk, TRUNC, SNAP. Which of them it was is read in the Java server's log. 3.9.5 by default, all
+//! releases if `COMPAT_MATRIX=full`.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 use std::fs;
@@ -7,12 +8,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use compat_tests::ensemble::{Ensemble, Part, close, exists};
-use compat_tests::server::{Kind, TARGET};
+use compat_tests::ensemble::{Ensemble, Part, close, exists, releases};
+use compat_tests::server::{Kind, RELEASES, TARGET};
 use compat_tests::wire::{Session, create_body};
 use jute::proto::op;
-
-const JAVA: Kind = Kind::Java(TARGET);
 
 /// Small log files, so that a DIFF from disk is cheaper than a snapshot also for Java.
 const SMALL_LOGS: &str = "-Dzookeeper.preAllocSize=16";
@@ -79,7 +78,7 @@ fn behind(rest: Kind, odd: Kind) -> Result<()> {
     all.assert_same(&[1, 2, 3])?;
     let snapshot = "Getting a snapshot from leader";
     ensure!(!all.server(3).log().contains(snapshot), "a SNAP instead of a DIFF\n{}", all.logs());
-    if rest == JAVA {
+    if rest != Kind::Rookeeper {
         said(&mut all, &[leader], &["Use txnlog and committedLog for peer sid"])?;
     }
 
@@ -154,22 +153,30 @@ fn contains(folder: &Path, needle: &[u8]) -> Result<bool> {
     Ok(false)
 }
 
+/// Runs a scenario with Java 3.9.5, and with all releases if `COMPAT_MATRIX=full`.
+fn with_java(scenario: impl Fn(Kind) -> Result<()>) {
+    let full = releases();
+    for release in if full.len() == RELEASES.len() { full } else { vec![TARGET] } {
+        scenario(Kind::Java(release)).unwrap();
+    }
+}
+
 #[test]
 fn ours_behind_java() {
-    behind(JAVA, Kind::Rookeeper).unwrap();
+    with_java(|java| behind(java, Kind::Rookeeper));
 }
 
 #[test]
 fn java_behind_ours() {
-    behind(Kind::Rookeeper, JAVA).unwrap();
+    with_java(|java| behind(Kind::Rookeeper, java));
 }
 
 #[test]
 fn ours_ahead_of_java() {
-    ahead(JAVA, Kind::Rookeeper).unwrap();
+    with_java(|java| ahead(java, Kind::Rookeeper));
 }
 
 #[test]
 fn java_ahead_of_ours() {
-    ahead(Kind::Rookeeper, JAVA).unwrap();
+    with_java(|java| ahead(Kind::Rookeeper, java));
 }

@@ -1,0 +1,221 @@
+//! The network between the servers of an ensemble, on loopback, with links that can be cut.
+//!
+//! For every ordered pair of servers there is a port that stands for the other's quorum port and
+//! one for its election port. A server's `zoo.cfg` names these for its peers, and the truth only
+//! for itself. Election connections say where the caller can be called back; the proxy puts the
+//! port of the way back there, so that nothing goes around it.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use anyhow::{Context, Result};
+
+use crate::server::free_port;
+
+/// What happens to connections between two servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Cut {
+    /// They work.
+    None = 0,
+    /// They are closed, new ones too: a firewall that answers.
+    Closed = 1,
+    /// They stay open and carry nothing: a cable that is out.
+    Silent = 2,
+    /// What the one who connected says is lost, what it is answered arrives.
+    OneWay = 3,
+}
+
+impl Cut {
+    fn of(number: u8) -> Self {
+        match number {
+            1 => Self::Closed,
+            2 => Self::Silent,
+            3 => Self::OneWay,
+            _ => Self::None,
+        }
+    }
+}
+
+/// One direction of connecting between two servers.
+#[derive(Default)]
+struct Link {
+    cut: AtomicU8,
+    open: Mutex<Vec<TcpStream>>,
+}
+
+impl Link {
+    fn cut(&self) -> Cut {
+        Cut::of(self.cut.load(Ordering::Acquire))
+    }
+
+    fn open(&self) -> MutexGuard<'_, Vec<TcpStream>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes all: what a cut has swallowed must not be missing in a stream that goes on.
+    fn close(&self) {
+        for stream in self.open().drain(..) {
+            // It may be closed already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// All links of an ensemble.
+pub struct Network {
+    links: BTreeMap<(usize, usize), Arc<Link>>,
+    ports: BTreeMap<(usize, usize), (u16, u16)>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Network {
+    /// Listens for every pair of these servers, whose quorum and election ports are given. The
+    /// first has sid 1.
+    pub fn new(real: &[(u16, u16)]) -> Result<Self> {
+        let pairs = || {
+            let sids = 1..=real.len();
+            sids.clone().flat_map(move |from| sids.clone().map(move |to| (from, to)))
+        };
+        let mut network =
+            Self { links: BTreeMap::new(), ports: BTreeMap::new(), stop: Arc::default() };
+        for (from, to) in pairs().filter(|(from, to)| from != to) {
+            network.ports.insert((from, to), (free_port(), free_port()));
+            network.links.insert((from, to), Arc::default());
+        }
+        for ((from, to), (quorum, election)) in &network.ports {
+            let (_, back) = network.ports[&(*to, *from)];
+            let (real_quorum, real_election) = real[to - 1];
+            let link = &network.links[&(*from, *to)];
+            network.listen(*quorum, real_quorum, link, None)?;
+            network.listen(*election, real_election, link, Some(back))?;
+        }
+        Ok(network)
+    }
+
+    /// Quorum and election port under which `from` finds `to`.
+    pub fn ports(&self, from: usize, to: usize) -> (u16, u16) {
+        self.ports[&(from, to)]
+    }
+
+    /// Cuts or mends what `from` opens to `to` and the other way round.
+    pub fn cut(&self, from: usize, to: usize, cut: Cut) {
+        for pair in [(from, to), (to, from)] {
+            let link = &self.links[&pair];
+            let before = Cut::of(link.cut.swap(cut as u8, Ordering::AcqRel));
+            if before != Cut::None || cut == Cut::Closed {
+                link.close();
+            }
+        }
+    }
+
+    fn listen(&self, port: u16, real: u16, link: &Arc<Link>, back: Option<u16>) -> Result<()> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).context("a proxy's port")?;
+        let (link, stop) = (link.clone(), self.stop.clone());
+        thread::spawn(move || {
+            for caller in listener.incoming() {
+                if stop.load(Ordering::Acquire) {
+                    break;
+                }
+                if let Ok(caller) = caller {
+                    let link = link.clone();
+                    thread::spawn(move || serve(&link, caller, real, back));
+                }
+            }
+        });
+        Ok(())
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        for (quorum, election) in self.ports.values() {
+            for port in [quorum, election] {
+                // Wakes the listener, which sees that it may end.
+                let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, *port));
+            }
+        }
+        self.links.values().for_each(|link| link.close());
+    }
+}
+
+/// Carries one connection until either side ends it.
+fn serve(link: &Arc<Link>, caller: TcpStream, real: u16, back: Option<u16>) {
+    if link.cut() == Cut::Closed {
+        return;
+    }
+    if link.cut() == Cut::Silent {
+        if let Ok(clone) = caller.try_clone() {
+            link.open().push(clone);
+            swallow(caller);
+        }
+        return;
+    }
+    let carried = (|| -> std::io::Result<()> {
+        let called = TcpStream::connect((Ipv4Addr::LOCALHOST, real))?;
+        for stream in [&caller, &called] {
+            stream.set_nodelay(true)?;
+            link.open().push(stream.try_clone()?);
+        }
+        let (mut caller_in, mut called_out) = (caller.try_clone()?, called.try_clone()?);
+        let answers = link.clone();
+        thread::spawn(move || carry(&answers, called, caller, &[Cut::Silent]));
+        if let Some(back) = back {
+            greet(&mut caller_in, &mut called_out, back)?;
+        }
+        carry(link, caller_in, called_out, &[Cut::Silent, Cut::OneWay]);
+        Ok(())
+    })();
+    // The caller sees it: its connection is closed.
+    drop(carried);
+}
+
+/// Reads to the end and keeps nothing.
+fn swallow(mut from: TcpStream) {
+    let mut buffer = [0; 4096];
+    while matches!(from.read(&mut buffer), Ok(n) if n > 0) {}
+}
+
+fn carry(link: &Link, mut from: TcpStream, mut to: TcpStream, lost: &[Cut]) {
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        let read = from.read(&mut buffer).unwrap_or(0);
+        let is_lost = lost.contains(&link.cut());
+        if is_lost && read == 0 {
+            // The end is lost, too: the other side hears of it when the link is mended.
+            return;
+        }
+        if read == 0 || (!is_lost && to.write_all(&buffer[..read]).is_err()) {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+}
+
+/// The first message on an election port: who calls and where to call back. The oldest form is the
+/// sid alone.
+fn greet(from: &mut TcpStream, to: &mut TcpStream, back: u16) -> std::io::Result<()> {
+    let mut version = [0; 8];
+    from.read_exact(&mut version)?;
+    to.write_all(&version)?;
+    if i64::from_be_bytes(version) >= 0 {
+        return Ok(());
+    }
+    let mut head = [0; 12];
+    from.read_exact(&mut head)?;
+    let (sid, length) = head.split_at(8);
+    let length = i32::from_be_bytes([length[0], length[1], length[2], length[3]]);
+    let mut address = vec![0; usize::try_from(length).unwrap_or(0).min(4096)];
+    from.read_exact(&mut address)?;
+    let address = format!("127.0.0.1:{back}");
+    let mut message = sid.to_vec();
+    message.extend((address.len() as i32).to_be_bytes());
+    message.extend(address.as_bytes());
+    to.write_all(&message)
+}
