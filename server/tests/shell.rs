@@ -73,6 +73,13 @@ fn one_command_at_a_time() {
         (&["whoami"], "Auth scheme: User\nip: 127.0.0.1\n", "", 0),
         (&["setquota", "-n", "5", "/a"], "", "", 0),
         (
+            &["setquota", "-n", "5", "-b", "5", "/a"],
+            "",
+            "org.apache.commons.cli.AlreadySelectedException: The option 'b' was specified but an \
+             option from this group has already been selected: 'n'\n",
+            1,
+        ),
+        (
             &["listquota", "/a"],
             "Output quota for /a count=5,bytes=-1=;byteHardLimit=-1;countHardLimit=-1\n\
              Output stat for /a count=3,bytes=3\n",
@@ -163,6 +170,178 @@ fn chroots_and_several_servers() {
     assert!(run(&["ls", "/"]).0.ends_with("\n[x]\n"));
     assert_eq!(run(&["get", "/nope"]).1, "Node does not exist: /nope\n");
     assert_eq!(once(address, &["ls", "/root"]).0, "[x]\n");
+}
+
+/// A server that is down costs a request nothing while there is another one.
+#[test]
+fn the_next_server_without_being_asked_to_wait() {
+    let server = TestServer::start();
+    let address = server.address();
+    let hosts = format!("127.0.0.1:1,{address}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rookeeper"));
+    let output = command.args(["cli", "-server", &hosts, "ls", "/"]).output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(out.ends_with("\n[zookeeper]\n"), "{out}");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn options_of_the_session() {
+    let server = TestServer::configured("4lw.commands.whitelist=*\n", "");
+    let address = server.address();
+    let (out, err, code) = once(address, &["-timeout", "x", "ls", "/"]);
+    assert_eq!((out.as_str(), err.as_str(), code), ("", "For input string: \"x\"\n", 1));
+    let (_, err, code) = once(address, &["-client-configuration", "/nope", "ls", "/"]);
+    assert!(err.contains("Error while processing /nope\n/nope file is missing\n"), "{err}");
+    assert_eq!(code, 2);
+    let (_, err, code) = session(address, &["-server"], "");
+    assert_eq!((err.as_str(), code), ("Error: no argument found for option -server\n", 0));
+    // What is asked for is what the server grants.
+    let mut command = shell(address, &["-timeout", "7000"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"sync /\n").unwrap();
+    let mut seen = std::io::BufReader::new(child.stdout.as_mut().unwrap());
+    let mut line = String::new();
+    while !line.contains("Sync is OK") {
+        line.clear();
+        assert_ne!(std::io::BufRead::read_line(&mut seen, &mut line).unwrap(), 0, "it ended");
+    }
+    let connections = server.word("cons");
+    assert!(connections.contains(",to=7000,"), "{connections}");
+    input.write_all(b"quit\n").unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn results_as_json() {
+    let server = TestServer::start();
+    let address = server.address();
+    let json = |arguments: &[&str]| {
+        let output = shell(address, &["--json"]).args(arguments).output().unwrap();
+        let out = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(out.lines().count(), 1, "{out}");
+        let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(value["exit"], output.status.code().unwrap(), "{out}");
+        value
+    };
+    assert_eq!(json(&["create", "/j", "x"])["path"], "/j");
+    assert_eq!(json(&["get", "-s", "/j"])["data"], "x");
+    assert_eq!(json(&["get", "-s", "/j"])["stat"]["dataLength"], 1);
+    assert_eq!(json(&["ls", "/"])["children"], serde_json::json!(["j", "zookeeper"]));
+    let refused = json(&["get", "/nope"]);
+    assert_eq!(refused["error"], "Node does not exist: /nope");
+    assert_eq!(json(&["bogus"])["exit"], 127);
+    let (out, _, _) = session(address, &["--json"], "get -w /j\nset /j y\nget /j\nquit\n");
+    let lines: Vec<serde_json::Value> =
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().any(|line| line["event"]["type"] == "NodeDataChanged"), "{out}");
+    assert!(lines.iter().any(|line| line["data"] == "y"), "{out}");
+}
+
+/// Enough znodes for many batches; a batch of none deletes one by one.
+#[test]
+fn deleting_a_large_subtree() {
+    let server = TestServer::start();
+    let address = server.address();
+    let mut lines = String::from("create /big\n");
+    (0..2_000).for_each(|i| lines += &format!("create /big/n{i}\n"));
+    lines += "deleteall /big -b 100\nls /\ncreate /two\ncreate /two/x\ndeleteall /two -b 0\nls /\n";
+    let (out, err, code) = session(address, &[], &lines);
+    assert_eq!((out.matches("[zookeeper]\n").count(), code), (2, 0), "{err}");
+    assert_eq!(err.lines().count(), 2_003, "nothing but what was created");
+    let (_, err, _) = session(address, &[], "create /x\ncreate /x/y\ndeleteall / -b 10\n");
+    assert!(err.ends_with("Failed to delete some node(s) in the subtree!\n"), "{err}");
+}
+
+/// Several watches of one shell: each event once, and none of what it did not ask for.
+#[test]
+fn watches_of_another_session() {
+    let server = TestServer::start();
+    let address = server.address();
+    assert_eq!(once(address, &["create", "/a", "1"]).2, 0);
+    let mut command = shell(address, &[]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut seen = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut until = |wanted: &str| loop {
+        let mut line = String::new();
+        assert_ne!(std::io::BufRead::read_line(&mut seen, &mut line).unwrap(), 0, "no {wanted}");
+        if line.contains(wanted) {
+            return line;
+        }
+    };
+    input.write_all(b"get -w /a\naddWatch -m PERSISTENT /a\nsync /a\n").unwrap();
+    until("Sync is OK");
+    assert_eq!(once(address, &["set", "/a", "2"]).2, 0);
+    let event = until("WatchedEvent");
+    let expected = "WatchedEvent state:SyncConnected type:NodeDataChanged path:/a zxid: ";
+    assert!(event.starts_with(expected), "{event}");
+    assert_eq!(once(address, &["set", "/a", "3"]).2, 0);
+    assert!(until("WatchedEvent").starts_with(expected));
+    input.write_all(b"removewatches /a\n").unwrap();
+    until("type:PersistentWatchRemoved path:/a zxid: -1");
+    input.write_all(b"close\n").unwrap();
+    until("state:Closed type:None path:null zxid: -1");
+    input.write_all(b"ls /\nquit\n").unwrap();
+    until("Not connected");
+    child.wait().unwrap();
+}
+
+/// A terminal, by way of `script(1)`: prompt, completion of commands and paths, history, and what is
+/// typed ahead.
+#[test]
+fn at_a_terminal() {
+    let server = TestServer::start();
+    let address = server.address();
+    let line = format!("{} cli -server {address}", env!("CARGO_BIN_EXE_rookeeper"));
+    let mut child = Command::new("script")
+        .args(["-q", "-e", "-c", &line, "/dev/null"])
+        .env("TERM", "xterm")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script(1) of util-linux");
+    let mut input = child.stdin.take().unwrap();
+    let mut seen = child.stdout.take().unwrap();
+    let mut text = String::new();
+    let mut until = |wanted: &str| {
+        let from = text.len();
+        while !text[from..].contains(wanted) {
+            let mut piece = [0; 4096];
+            let n = std::io::Read::read(&mut seen, &mut piece).unwrap();
+            assert_ne!(n, 0, "no {wanted} in {text}");
+            text += &String::from_utf8_lossy(&piece[..n]);
+        }
+    };
+    until(&format!("[zk: {address}(CONNECTED) 0] "));
+    input.write_all(b"cre\t").unwrap();
+    until("create ");
+    input.write_all(b"/tty 1\n").unwrap();
+    until("Created /tty");
+    until(&format!("[zk: {address}(CONNECTED) 1] "));
+    input.write_all(b"ls /zoo\t").unwrap();
+    until("ls /zookeeper");
+    input.write_all(b"\nget /tty\nhistory\n").unwrap();
+    until("[config, quota]");
+    until("2 - get /tty");
+    until(&format!("[zk: {address}(CONNECTED) 4] "));
+    // Up three times.
+    input.write_all(b"\x1b[A\x1b[A\x1b[A\n").unwrap();
+    until("[config, quota]");
+    input.write_all(b"quit\n").unwrap();
+    until("state:Closed");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -15,5 +15,10 @@ pub const BUILT: &str = match option_env!("ROOKEEPER_BUILD_TIME") {
 /// The text of `srvr`, `mntr` and `envi` (`Version.getFullVersion`). Existing monitoring finds the
 /// release in front of the first hyphen.
 pub fn full() -> String {
-    format!("{ZOOKEEPER}-rookeeper{ROOKEEPER}, built on {BUILT}")
+    format!("{}, built on {BUILT}", revision())
+}
+
+/// The release and, where Java has its commit, our own version (`Version.getVersionRevision`).
+pub fn revision() -> String {
+    format!("{ZOOKEEPER}-rookeeper{ROOKEEPER}")
 }

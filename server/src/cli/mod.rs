@@ -5,6 +5,7 @@
 //!
 //! Start at [`run`]; `serve.rs` is what `rookeeper server` does.
 
+mod check;
 mod environment;
 mod logging;
 mod notify;
@@ -58,8 +59,14 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Prints the version.
-    Version,
+    /// Says what a Java server's configuration and data would be here: same, different, in the way
+    Check(check::Arguments),
+    /// Prints the version
+    Version {
+        /// `--full`, `--short` or `--revision`, as Java's `Version` class
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Deletes old snapshots and logs: `purge dataLogDir [snapDir] -n count`.
     #[command(disable_help_flag = true)]
     Purge {
@@ -102,17 +109,10 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Sends a four-letter word and prints the answer.
+    /// Sends a four-letter word and prints the answer: `word host port cmd [secure]`
     Word {
-        /// Host or address of the server.
-        host: String,
-        /// Its client port.
-        port: u16,
-        /// The word, `srvr` for example.
-        word: String,
-        /// `true` for a TLS port.
-        #[arg(default_value = "false")]
-        secure: String,
+        /// Host, client port, word, and `true` for a TLS port
+        arguments: Vec<String>,
     },
 }
 
@@ -129,11 +129,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> i32 {
     match arguments.command {
         Command::Server { arguments } => serve::run(&arguments),
         Command::Cli { arguments } => shell::run(&arguments),
-        Command::Version => {
-            let (zookeeper, built, own) = (version::ZOOKEEPER, version::BUILT, version::ROOKEEPER);
-            println!("Apache ZooKeeper, version {zookeeper} {built} (Rookeeper {own})");
-            exit::FINISHED
-        }
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Version { arguments } => print_version(&arguments),
         Command::Purge { arguments } => purge::run(&arguments),
         Command::Txnlog { arguments } => tools::run(tools::txnlog::toolkit, &arguments),
         Command::Chop { arguments } => tools::run(tools::txnlog::chopper, &arguments),
@@ -141,6 +138,26 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> i32 {
         Command::Compare { arguments } => tools::run(tools::comparer::run, &arguments),
         Command::Summary { arguments } => tools::run(tools::summary::run, &arguments),
         Command::Digest { arguments } => tools::run(tools::digest::run, &arguments),
-        Command::Word { host, port, word, secure } => word::run(&host, port, &word, &secure),
+        Command::Word { arguments } => word::run(&arguments),
     }
+}
+
+/// `VersionInfoMain`, what `zkServer.sh version` prints, and with an option Java's `Version` class.
+fn print_version(arguments: &[String]) -> i32 {
+    let (zookeeper, built, own) = (version::ZOOKEEPER, version::BUILT, version::ROOKEEPER);
+    let options: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match options.as_slice() {
+        [] => println!("Apache ZooKeeper, version {zookeeper} {built} (Rookeeper {own})"),
+        ["--full"] => println!("{}", version::full()),
+        ["--short"] => println!("{zookeeper}"),
+        ["--revision"] => println!("{}", version::revision()),
+        _ => {
+            print!(
+                "Usage:\trookeeper version [--full | --short | --revision],\n\tPrints --full \
+                 version info if no arg specified."
+            );
+            return exit::UNEXPECTED;
+        }
+    }
+    exit::FINISHED
 }

@@ -11,7 +11,21 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest answer printed: a `dump` of many sessions is long, a wrong port may never end.
 const ANSWER_MAX: u64 = 256 << 20;
 
-pub(super) fn run(host: &str, port: u16, word: &str, secure: &str) -> i32 {
+pub(super) fn run(arguments: &[String]) -> i32 {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (host, port, word, secure) = match words.as_slice() {
+        [host, port, word] => (*host, *port, *word, "false"),
+        [host, port, word, secure] => (*host, *port, *word, *secure),
+        // On stdout and with code 0, as Java's.
+        _ => {
+            println!("Usage: FourLetterWordMain <host> <port> <cmd> <secure(optional)>");
+            return exit::FINISHED;
+        }
+    };
+    let Ok(port) = port.parse() else {
+        eprintln!("For input string: \"{port}\"");
+        return exit::UNEXPECTED;
+    };
     if secure.eq_ignore_ascii_case("true") {
         eprintln!("TLS is not supported by this command yet");
         return exit::UNEXPECTED;

@@ -33,7 +33,7 @@ impl Shared {
         }
     }
 
-    fn tell(&self, state: &'static str) {
+    pub(super) fn tell(&self, state: &'static str) {
         (self.watcher)(Event { state, kind: "None", path: None, zxid: -1 });
     }
 
@@ -50,29 +50,35 @@ impl Shared {
                     End::Lost
                 }
             };
+            let end = match end {
+                End::Lost if self.state.lock().closing => End::Closed,
+                end => end,
+            };
             let (status, event, error) = match end {
                 End::Lost => (Status::Connecting, "Disconnected", ErrorCode::ConnectionLoss),
                 End::Expired => (Status::Closed, "Expired", ErrorCode::SessionExpired),
                 End::AuthFailed => (Status::AuthFailed, "AuthFailed", ErrorCode::AuthFailed),
                 End::Closed => (Status::Closed, "Closed", ErrorCode::ConnectionLoss),
             };
-            let was_connected = {
+            let all_tried = next % self.options.servers.len() == 0;
+            let (was_connected, quiet) = {
                 let mut state = self.state.lock();
-                let was_connected = state.writer.take().is_some();
+                let was_connected = state.writer.take().is_some() || status != Status::Connecting;
                 if state.status.is_alive() {
                     state.status = status;
                 }
-                state.fail_all(error);
-                if state.closing || !state.status.is_alive() {
-                    state.status = match state.status {
-                        Status::AuthFailed => Status::AuthFailed,
-                        _ => Status::Closed,
-                    };
+                if state.closing && state.status.is_alive() {
+                    state.status = Status::Closed;
                 }
-                was_connected
+                state.fail_sent(error);
+                // What waits may be in luck with another server.
+                if all_tried || !state.status.is_alive() {
+                    state.fail_waiting(error);
+                }
+                (was_connected, state.quiet)
             };
             self.changed.notify_all();
-            if was_connected || event != "Disconnected" {
+            if was_connected && !quiet {
                 self.tell(event);
             }
             let mut state = self.state.lock();
@@ -80,7 +86,7 @@ impl Shared {
                 return;
             }
             // All servers were tried: give them a moment.
-            if next % self.options.servers.len() == 0 {
+            if all_tried {
                 let until = Instant::now() + Duration::from_millis(500);
                 while state.status.is_alive()
                     && !self.changed.wait_until(&mut state, until).timed_out()
@@ -121,7 +127,7 @@ impl Shared {
         let mut heard = Instant::now();
         loop {
             match stream.read(&mut piece) {
-                Ok(0) => return if self.state.lock().closing { End::Closed } else { End::Lost },
+                Ok(0) => return End::Lost,
                 Ok(n) => {
                     heard = Instant::now();
                     buffer.extend_from_slice(&piece[..n]);
@@ -137,7 +143,7 @@ impl Shared {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return if self.state.lock().closing { End::Closed } else { End::Lost },
+                Err(_) => return End::Lost,
             }
             while let Some(prefix) = buffer.first_chunk::<4>() {
                 let Ok(length) = usize::try_from(i32::from_be_bytes(*prefix)) else {
@@ -211,7 +217,7 @@ impl Shared {
         // The event comes before any answer.
         self.tell(event);
         let mut state = self.state.lock();
-        if state.closing {
+        if state.closing && state.waiting.is_empty() {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         state.status = status;

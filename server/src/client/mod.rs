@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::io::Write;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -46,7 +46,10 @@ impl Options {
             Some(at) => text.split_at(at),
             None => (text, ""),
         };
-        let chroot = chroot.trim_end_matches('/').to_owned();
+        let chroot = if chroot == "/" { "" } else { chroot }.to_owned();
+        if chroot.ends_with('/') {
+            return Err("Path must not end with / character".to_owned());
+        }
         let server = |text: &str| {
             let text = text.trim();
             let (host, port) = match text.rsplit_once(':') {
@@ -126,13 +129,19 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// The body, still encoded.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// Decodes the body.
     pub fn read<'a, T: Decode<'a>>(&'a self) -> Result<T, ErrorCode> {
         T::from_slice(&self.body).map_err(|_: DecodeError| ErrorCode::MarshallingError)
     }
 }
 
-type Answer = Result<Reply, ErrorCode>;
+/// What a request is answered with.
+pub type Answer = Result<Reply, ErrorCode>;
 
 /// A request on its way.
 struct Pending {
@@ -156,6 +165,8 @@ struct State {
     auths: Vec<(String, Vec<u8>)>,
     watches: Watches,
     closing: bool,
+    /// That the session ends is not told.
+    quiet: bool,
 }
 
 struct Shared {
@@ -186,6 +197,7 @@ impl Client {
             auths: Vec::new(),
             watches: Watches::default(),
             closing: false,
+            quiet: false,
         };
         let shared = Arc::new(Shared {
             options,
@@ -231,23 +243,31 @@ impl Client {
 
     /// Sends a request and waits for its answer.
     pub fn call(&self, kind: i32, request: &impl Encode) -> Answer {
+        self.send(kind, request).recv().unwrap_or(Err(ErrorCode::ConnectionLoss))
+    }
+
+    /// Sends a request; its answer comes later. Answers come in the order of the requests.
+    pub fn send(&self, kind: i32, request: &impl Encode) -> Receiver<Answer> {
         let mut body = Vec::new();
         request.encode(&mut body);
         let (answer, answered) = channel();
-        {
-            let mut state = self.shared.state.lock();
-            match state.status {
-                Status::Closed => return Err(ErrorCode::SessionExpired),
-                Status::AuthFailed => return Err(ErrorCode::AuthFailed),
-                _ => {}
-            }
-            let xid = state.next_xid;
-            // Negative xids have a meaning of their own.
-            state.next_xid = xid.checked_add(1).unwrap_or(1);
-            let pending = Pending { xid, frame: frame(xid, kind, &body), answer };
-            state.submit(pending);
+        let mut state = self.shared.state.lock();
+        let refused = match state.status {
+            Status::Closed => Some(ErrorCode::SessionExpired),
+            Status::AuthFailed => Some(ErrorCode::AuthFailed),
+            _ => None,
+        };
+        if let Some(error) = refused {
+            // The receiver is in our hand.
+            let _ = answer.send(Err(error));
+            return answered;
         }
-        answered.recv().unwrap_or(Err(ErrorCode::ConnectionLoss))
+        let xid = state.next_xid;
+        // Negative xids have a meaning of their own.
+        state.next_xid = xid.checked_add(1).unwrap_or(1);
+        let pending = Pending { xid, frame: frame(xid, kind, &body), answer };
+        state.submit(pending);
+        answered
     }
 
     /// Remembers a watch that the server has armed, to arm it again after a reconnect.
@@ -255,16 +275,27 @@ impl Client {
         self.shared.state.lock().watches.add(kind, server_path);
     }
 
-    /// Forgets watches that the server has removed, and tells the watcher so.
-    pub fn unwatch(&self, kind: Option<WatchKind>, server_path: &str) {
-        let removed = self.shared.state.lock().watches.remove(kind, server_path);
-        for kind in removed {
-            (self.shared.watcher)(Event {
-                state: "SyncConnected",
-                kind: kind.removed_event(),
-                path: Some(self.client_path(server_path)),
-                zxid: -1,
-            });
+    /// Whether a watch of one of these kinds is remembered.
+    pub fn has_watch(&self, kinds: &[WatchKind], server_path: &str) -> bool {
+        self.shared.state.lock().watches.has(kinds, server_path)
+    }
+
+    /// Forgets watches and tells the watcher so, once per kind of event. `error` is what the server
+    /// said: without a connection they may be forgotten here alone.
+    pub fn unwatch(&self, kinds: &[WatchKind], server_path: &str, error: Option<ErrorCode>) {
+        let removed = self.shared.state.lock().watches.remove(kinds, server_path);
+        let state = match error {
+            Some(ErrorCode::ConnectionLoss | ErrorCode::SessionExpired) => "Disconnected",
+            _ => "SyncConnected",
+        };
+        let mut told = Vec::new();
+        for kind in removed.iter().map(|kind| kind.removed_event()) {
+            if told.contains(&kind) {
+                continue;
+            }
+            told.push(kind);
+            let path = Some(self.client_path(server_path));
+            (self.shared.watcher)(Event { state, kind, path, zxid: -1 });
         }
     }
 
@@ -281,16 +312,28 @@ impl Client {
 
     /// Ends the session.
     pub fn close(&self) {
+        self.end(true);
+    }
+
+    /// Leaves without a word: the session lives on until it expires, and its ephemerals with it.
+    pub fn abandon(&self) {
+        self.end(false);
+    }
+
+    fn end(&self, close_session: bool) {
         let mut joined = self.thread.lock().take();
         if self.status().is_alive() {
             let connected = {
                 let mut state = self.shared.state.lock();
                 state.closing = true;
+                state.quiet = !close_session;
                 state.writer.is_some()
             };
-            if connected {
+            if close_session {
+                // Without a connection this waits for one, as in Java, or for its failure. The
+                // answer does not matter: the connection is closed next.
                 let _ = self.call(op::CLOSE_SESSION, &Nothing);
-            } else {
+            } else if !connected {
                 // It may wait for a server that does not answer; it ends by itself.
                 joined = None;
             }
@@ -299,6 +342,7 @@ impl Client {
             if let Some(writer) = state.writer.take() {
                 let _ = writer.shutdown(std::net::Shutdown::Both);
             }
+            drop(state);
             self.shared.changed.notify_all();
         }
         if let Some(thread) = joined {
@@ -326,9 +370,17 @@ impl State {
         }
     }
 
-    /// Answers everything that is on its way with an error.
-    fn fail_all(&mut self, error: ErrorCode) {
-        for pending in self.sent.drain(..).chain(self.waiting.drain(..)) {
+    /// Answers what is on its way with an error.
+    fn fail_sent(&mut self, error: ErrorCode) {
+        for pending in self.sent.drain(..) {
+            // Nobody waits any more if the caller is gone.
+            let _ = pending.answer.send(Err(error));
+        }
+    }
+
+    /// Answers what waits for a connection with an error.
+    fn fail_waiting(&mut self, error: ErrorCode) {
+        for pending in self.waiting.drain(..) {
             // Nobody waits any more if the caller is gone.
             let _ = pending.answer.send(Err(error));
         }
@@ -377,12 +429,13 @@ mod tests {
     fn connect_strings() {
         let parse = |text: &str| Options::parse(text, 1, false);
         let host = |name: &str, port| (name.to_owned(), port);
-        let options = parse("a:1,b, c:3 /x/y/").expect("well formed");
+        let options = parse("a:1,b, c:3 /x/y").expect("well formed");
         assert_eq!(options.servers, [host("a", 1), host("b", 2181), host("c", 3)]);
         assert_eq!(options.chroot, "/x/y");
         let options = parse("[::1]:7,::1/").expect("well formed");
         assert_eq!(options.servers, [host("::1", 7), host("::1", 2181)]);
         assert_eq!(options.chroot, "");
         assert!(parse("").is_err() && parse("a:x").is_err() && parse("/x").is_err());
+        assert!(parse("a:1/x/").is_err());
     }
 }

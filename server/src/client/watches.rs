@@ -20,6 +20,15 @@ pub enum WatchKind {
 }
 
 impl WatchKind {
+    /// All of them.
+    pub const ALL: &[WatchKind] = &[
+        WatchKind::Data,
+        WatchKind::Exists,
+        WatchKind::Child,
+        WatchKind::Persistent,
+        WatchKind::Recursive,
+    ];
+
     /// The event that says it was removed.
     pub(super) fn removed_event(self) -> &'static str {
         match self {
@@ -39,11 +48,16 @@ impl Watches {
         self.0.insert((kind, path.to_owned()));
     }
 
-    /// Removes one kind, or all, and says which were there.
-    pub(super) fn remove(&mut self, kind: Option<WatchKind>, path: &str) -> Vec<WatchKind> {
+    /// Whether there is any of these kinds.
+    pub(super) fn has(&self, kinds: &[WatchKind], path: &str) -> bool {
+        self.0.iter().any(|(kind, p)| p == path && kinds.contains(kind))
+    }
+
+    /// Removes these kinds and says which were there.
+    pub(super) fn remove(&mut self, kinds: &[WatchKind], path: &str) -> Vec<WatchKind> {
         let (gone, kept): (BTreeSet<_>, BTreeSet<_>) = std::mem::take(&mut self.0)
             .into_iter()
-            .partition(|(k, p)| p == path && kind.is_none_or(|kind| kind == *k));
+            .partition(|(k, p)| p == path && kinds.contains(k));
         self.0 = kept;
         gone.into_iter().map(|(kind, _)| kind).collect()
     }

@@ -1,38 +1,47 @@
-//! The commands that ask the server.
+//! The commands that ask the server: the table, and those about one znode. What walks a subtree is
+//! in `subtree.rs`, quotas in `quota.rs`, membership in `config.rs`.
 
 use jute::data::Stat;
 use jute::proto::*;
 
 use super::error::{CliError, check_path};
-use super::print;
-use super::quota;
-use super::words::{Flag, Given};
+use super::out::{Out, complain, say};
+use super::words::{Flags, Given};
+use super::{config, print, quota, subtree};
 use crate::base::{ErrorCode, version};
 use crate::client::{Client, WatchKind};
 
-type Done = Result<(), CliError>;
+pub(super) type Done = Result<(), CliError>;
+
+/// What a command works with.
+pub(super) struct Context<'a> {
+    pub client: &'a Client,
+    pub out: &'a mut Out,
+    /// The mode of the last `addWatch -m`, which Java keeps for those without.
+    pub watch_mode: &'a mut i32,
+}
 
 /// A command: name, usage behind the name, options, body.
 pub(super) struct Command {
     pub name: &'static str,
     pub usage: &'static str,
-    pub flags: &'static [Flag],
+    pub flags: Flags,
     /// Fewest arguments; with fewer the usage is shown.
     pub arguments: usize,
-    pub run: fn(&Client, &Given) -> Done,
+    pub run: fn(&mut Context<'_>, &Given) -> Done,
 }
 
 const fn command(
     name: &'static str,
     usage: &'static str,
-    flags: &'static [Flag],
+    flags: Flags,
     arguments: usize,
-    run: fn(&Client, &Given) -> Done,
+    run: fn(&mut Context<'_>, &Given) -> Done,
 ) -> Command {
     Command { name, usage, flags, arguments, run }
 }
 
-const STATS: Flag = ("s", false, "stats");
+const NONE: Flags = Flags::Any(&[]);
 const RECONFIG: &str = "[-s] [-v version] [[-file path] | [-members serverID=host:port1:port2;\
     port3[,...]*]] | [-add serverId=host:port1:port2;port3[,...]]* [-remove serverId[,...]*]";
 
@@ -42,176 +51,176 @@ pub(super) const COMMANDS: &[Command] = &[
         "addWatch",
         "[-m mode] path # optional mode is one of [PERSISTENT, PERSISTENT_RECURSIVE] - default is \
          PERSISTENT_RECURSIVE",
-        &[("m", true, "")],
+        Flags::Any(&[("m", true, "")]),
         1,
         add_watch,
     ),
-    command("addauth", "scheme auth", &[], 1, |client, given| {
+    command("addauth", "scheme auth", NONE, 1, |shell, given| {
         let data = given.argument(1).unwrap_or_default();
-        client.add_auth(&given.arguments[0], data.as_bytes());
+        shell.client.add_auth(&given.arguments[0], data.as_bytes());
         Ok(())
     }),
-    command("close", "", &[], 0, |client, _| {
-        client.close();
+    command("close", "", NONE, 0, |shell, _| {
+        shell.client.close();
         Ok(())
     }),
     command(
         "config",
         "[-c] [-w] [-s]",
-        &[STATS, ("w", false, "watch"), ("c", false, "client connection string")],
+        Flags::Any(&[
+            ("s", false, "stats"),
+            ("w", false, "watch"),
+            ("c", false, "client connection string"),
+        ]),
         0,
-        config,
+        config::config,
     ),
     command(
         "create",
         "[-s] [-e] [-c] [-t ttl] path [data] [acl]",
-        &[
+        Flags::Any(&[
             ("e", false, "ephemeral"),
             ("s", false, "sequential"),
             ("c", false, "container"),
             ("t", true, "ttl"),
-        ],
+        ]),
         1,
         create,
     ),
-    command("delete", "[-v version] path", &[("v", true, "version")], 1, delete),
-    command("deleteall", "path [-b batch size]", &[("b", true, "batch size")], 1, delete_all),
+    command("delete", "[-v version] path", Flags::Any(&[("v", true, "version")]), 1, delete),
+    command(
+        "deleteall",
+        "path [-b batch size]",
+        Flags::Any(&[("b", true, "batch size")]),
+        1,
+        subtree::delete_all,
+    ),
     command("delquota", "[-n|-b|-N|-B] path", quota::DELETE_FLAGS, 1, quota::delete),
     command(
         "get",
         "[-s] [-w] [-b] [-x] path",
-        &[
+        Flags::Any(&[
             ("b", false, "Output data in base64 format"),
             ("s", false, "Print znode stats additionally"),
             ("w", false, "Watch for changes on the znode"),
             ("x", false, "Output data in hexdump format"),
-        ],
+        ]),
         1,
         get,
     ),
-    command("getAcl", "[-s] path", &[STATS], 1, |client, given| {
+    command("getAcl", "[-s] path", Flags::Any(&[("s", false, "stats")]), 1, get_acl),
+    command("getAllChildrenNumber", "path", NONE, 1, |shell, given| {
         let path = checked(given, 0)?;
-        let server_path = client.server_path(path);
-        let request = GetAclRequest { path: text(&server_path) };
-        let reply = ask(client, op::GET_ACL, &request, path)?;
-        let answer: GetAclResponse = read(&reply, path)?;
-        print::acl(&answer.acl.unwrap_or_default());
-        if given.has("s") {
-            print::stat(&answer.stat);
-        }
-        Ok(())
-    }),
-    command("getAllChildrenNumber", "path", &[], 1, |client, given| {
-        let path = checked(given, 0)?;
-        let server_path = client.server_path(path);
+        let server_path = shell.client.server_path(path);
         let request = GetAllChildrenNumberRequest { path: text(&server_path) };
-        let reply = ask(client, op::GET_ALL_CHILDREN_NUMBER, &request, path)?;
-        let answer: GetAllChildrenNumberResponse = read(&reply, path)?;
-        println!("{}", answer.total_number);
+        let reply = ask(shell.client, op::GET_ALL_CHILDREN_NUMBER, &request, path)?;
+        let number = read::<GetAllChildrenNumberResponse>(&reply, path)?.total_number;
+        shell.out.put("number", number, number);
         Ok(())
     }),
-    command("getEphemerals", "path", &[], 0, |client, given| {
+    command("getEphemerals", "path", NONE, 0, |shell, given| {
         let path = given.argument(0).unwrap_or("/");
         check_path(path)?;
-        let server_path = client.server_path(path);
+        let server_path = shell.client.server_path(path);
         let request = GetEphemeralsRequest { prefix_path: text(&server_path) };
-        let reply = ask(client, op::GET_EPHEMERALS, &request, path)?;
+        let reply = ask(shell.client, op::GET_EPHEMERALS, &request, path)?;
         let answer: GetEphemeralsResponse<'_> = read(&reply, path)?;
         let paths = answer.ephemerals.unwrap_or_default().into_iter().flatten();
-        let paths: Vec<String> = paths.map(|path| client.client_path(&path)).collect();
-        println!("{}", print::list(&paths));
+        let paths: Vec<String> = paths.map(|path| shell.client.client_path(&path)).collect();
+        shell.out.put("ephemerals", paths.clone(), print::list(&paths));
         Ok(())
     }),
-    command("listquota", "path", &[], 1, quota::list),
-    command(
-        "ls",
-        "[-s] [-w] [-R] path",
-        &[
-            ("?", false, "help"),
-            ("s", false, "stat"),
-            ("w", false, "watch"),
-            ("R", false, "recurse"),
-        ],
-        1,
-        ls,
-    ),
+    command("listquota", "path", NONE, 1, quota::list),
+    command("ls", "[-s] [-w] [-R] path", LS_FLAGS, 1, ls),
     command(
         "reconfig",
         RECONFIG,
-        &[
-            STATS,
+        Flags::Any(&[
+            ("s", false, "stats"),
             ("v", true, "required current config version"),
             ("file", true, "path of config file to parse for membership"),
             ("members", true, "comma-separated list of config strings"),
             ("add", true, "comma-separated list of config strings for new servers"),
             ("remove", true, "comma-separated list of server IDs to remove"),
-        ],
+        ]),
         0,
-        reconfig,
+        config::reconfig,
     ),
     command(
         "removewatches",
         "path [-c|-d|-a] [-l]",
-        &[
+        Flags::Any(&[
             ("c", false, "child watcher type"),
             ("d", false, "data watcher type"),
             ("p", false, "persistent watcher type"),
             ("r", false, "persistent recursive watcher type"),
             ("a", false, "any watcher type"),
             ("l", false, "remove locally when there is no server connection"),
-        ],
+        ]),
         1,
         remove_watches,
     ),
     command(
         "set",
         "path data [-s] [-v version] [-b]",
-        &[
+        Flags::Any(&[
             ("b", false, "Supply data in base64 format"),
             ("s", false, "Print znode stats additionally"),
             ("v", true, "Set with an expected version"),
-        ],
+        ]),
         2,
         set,
     ),
     command(
         "setAcl",
         "[-s] [-v version] [-R] path acl",
-        &[STATS, ("v", true, "version"), ("R", false, "recursive")],
+        Flags::Any(&[("s", false, "stats"), ("v", true, "version"), ("R", false, "recursive")]),
         2,
-        set_acl,
+        subtree::set_acl,
     ),
     command("setquota", "-n|-b|-N|-B val path", quota::SET_FLAGS, 1, quota::set),
-    command("stat", "[-w] path", &[("w", false, "watch")], 1, |client, given| {
-        let path = checked(given, 0)?;
-        let watch = given.has("w");
-        print::stat(&exists(client, path, watch)?);
+    command("stat", "[-w] path", Flags::Any(&[("w", false, "watch")]), 1, |shell, given| {
+        let path = given.argument(0).unwrap_or_default();
+        let watch = given.has("w") || old_watch(given, "stat", "stat [-w] path");
+        check_path(path)?;
+        let stat = exists(shell.client, path, watch)?;
+        shell.out.stat(&stat);
         Ok(())
     }),
-    command("sync", "path", &[], 1, |client, given| {
-        let path = checked(given, 0)?;
-        let server_path = client.server_path(path);
-        let request = SyncRequest { path: text(&server_path) };
-        match client.call(op::SYNC, &request) {
-            Ok(_) => println!("Sync is OK"),
-            Err(error) => println!("Sync has failed. rc={}", error.code()),
+    command("sync", "path", NONE, 1, sync),
+    command("version", "", NONE, 0, |shell, given| {
+        if !given.arguments.is_empty() {
+            return Err(CliError::new("version "));
         }
+        let full = version::full();
+        shell.out.put("version", full.clone(), format_args!("ZooKeeper CLI version: {full}"));
         Ok(())
     }),
-    command("version", "", &[], 0, |_, _| {
-        println!("ZooKeeper CLI version: {}", version::full());
-        Ok(())
-    }),
-    command("whoami", "", &[], 0, |client, _| {
-        let reply = ask(client, op::WHO_AM_I, &Nothing, "")?;
+    command("whoami", "", NONE, 0, |shell, _| {
+        let reply = ask(shell.client, op::WHO_AM_I, &Nothing, "")?;
         let answer: WhoAmIResponse<'_> = read(&reply, "")?;
-        println!("Auth scheme: User");
+        shell.out.raw("Auth scheme: User\n");
         for info in answer.client_info.unwrap_or_default() {
-            println!("{}: {}", info.auth_scheme.unwrap_or_default(), info.user.unwrap_or_default());
+            let (scheme, user) =
+                (info.auth_scheme.unwrap_or_default(), info.user.unwrap_or_default());
+            let value = serde_json::json!({ "scheme": *scheme, "user": *user });
+            shell.out.item("identities", value, format_args!("{scheme}: {user}"));
         }
         Ok(())
     }),
 ];
+
+const LS_FLAGS: Flags = Flags::Any(&[
+    ("?", false, "help"),
+    ("R", false, "recurse"),
+    ("s", false, "stat"),
+    ("w", false, "watch"),
+]);
+
+/// Whether a command reads its own words: Java does not parse those of these two.
+pub(super) fn takes_anything(name: &str) -> bool {
+    matches!(name, "close" | "whoami")
+}
 
 /// A request without a body.
 struct Nothing;
@@ -294,7 +303,8 @@ pub(super) fn children(
     let answer: GetChildren2Response<'_> = read(&reply, path)?;
     let names = answer.children.unwrap_or_default().into_iter().flatten();
     let mut names: Vec<String> = names.map(|name| name.into_owned()).collect();
-    names.sort();
+    // As Java compares strings: by UTF-16 unit.
+    names.sort_by(|a, b| a.encode_utf16().cmp(b.encode_utf16()));
     Ok((names, answer.stat))
 }
 
@@ -315,79 +325,98 @@ pub(super) fn remove(client: &Client, path: &str, version: i32) -> Done {
     ask(client, op::DELETE, &DeleteRequest { path: text(&server_path), version }, path).map(drop)
 }
 
-fn child_of(parent: &str, name: &str) -> String {
-    if parent == "/" { format!("/{name}") } else { format!("{parent}/{name}") }
-}
-
-fn version_of(given: &Given) -> Result<i32, CliError> {
+/// `-v`, -1 without. A number that is none ends Java's shell; ours only refuses the command.
+pub(super) fn version_of(given: &Given) -> Result<i32, CliError> {
     let Some(text) = given.value("v") else { return Ok(-1) };
     text.parse().map_err(|_| CliError::new(format!("For input string: \"{text}\"")))
 }
 
-fn ls(client: &Client, given: &Given) -> Done {
-    let path = checked(given, 0)?;
-    if given.argument(1).is_some() {
-        eprintln!("'ls path [watch]' has been deprecated. Please use 'ls [-w] path' instead.");
+/// Whether a second argument asks for a watch, as it did before 3.5; it is deprecated.
+fn old_watch(given: &Given, name: &str, now: &str) -> bool {
+    let old = given.argument(1).is_some();
+    if old {
+        complain(format_args!(
+            "'{name} path [watch]' has been deprecated. Please use '{now}' instead."
+        ));
     }
-    let watch = given.has("w") || given.argument(1).is_some();
+    old
+}
+
+fn ls(shell: &mut Context<'_>, given: &Given) -> Done {
+    if given.has("?") {
+        say(format_args!("usage: ls [options] path\n{}", options_text(LS_FLAGS).trim_end()));
+    }
+    let watch = old_watch(given, "ls", "ls [-w] path") || given.has("w");
+    if given.arguments.is_empty() {
+        return Err(CliError::new(usage("ls")));
+    }
+    let path = checked(given, 0)?;
     if given.has("R") {
-        let mut waiting = vec![path.to_owned()];
-        exists(client, path, false)?;
-        while let Some(path) = waiting.pop() {
-            println!("{path}");
-            let names = match children(client, &path, watch) {
-                Ok((names, _)) => names,
-                // Deleted since it was listed.
-                Err(_) => continue,
-            };
-            waiting.extend(names.iter().rev().map(|name| child_of(&path, name)));
-        }
-        return Ok(());
+        return subtree::list(shell, path, watch);
     }
-    let (names, stat) = children(client, path, watch)?;
-    println!("{}", print::list(&names));
+    let (names, stat) = children(shell.client, path, watch)?;
+    shell.out.put("children", names.clone(), print::list(&names));
     if given.has("s") {
-        print::stat(&stat);
+        shell.out.stat(&stat);
     }
     Ok(())
 }
 
-fn get(client: &Client, given: &Given) -> Done {
+fn get(shell: &mut Context<'_>, given: &Given) -> Done {
+    let watch = old_watch(given, "get", "get [-s] [-w] path") || given.has("w");
     let path = checked(given, 0)?;
-    if given.argument(1).is_some() {
-        eprintln!(
-            "'get path [watch]' has been deprecated. Please use 'get [-s] [-w] path' instead."
-        );
-    }
-    let (data, stat) = get_data(client, path, given.has("w") || given.argument(1).is_some())?;
-    println!(
-        "{}",
-        match data {
-            None => "null".to_owned(),
-            Some(data) if given.has("b") => print::base64(&data),
-            Some(data) if given.has("x") => print::hex_dump(&data),
-            Some(data) => String::from_utf8_lossy(&data).into_owned(),
-        }
-    );
+    let (data, stat) = get_data(shell.client, path, watch)?;
+    let bytes = data.as_deref().unwrap_or(b"null");
+    let shown = if given.has("x") {
+        print::hex_dump(bytes)
+    } else if given.has("b") {
+        print::base64(bytes)
+    } else {
+        String::from_utf8_lossy(bytes).into_owned()
+    };
+    // In JSON, null is null whatever the form.
+    shell.out.put("data", data.is_some().then(|| shown.clone()), &shown);
     if given.has("s") {
-        print::stat(&stat);
+        shell.out.stat(&stat);
     }
     Ok(())
 }
 
-fn set(client: &Client, given: &Given) -> Done {
-    let path = checked(given, 0)?;
+fn set(shell: &mut Context<'_>, given: &Given) -> Done {
     let data = given.argument(1).unwrap_or_default();
     let data = if given.has("b") { print::from_base64(data)? } else { data.as_bytes().to_vec() };
-    let stat = set_data(client, path, &data, version_of(given)?)?;
+    let version = version_of(given)?;
+    let stat = set_data(shell.client, checked(given, 0)?, &data, version)?;
     if given.has("s") {
-        print::stat(&stat);
+        shell.out.stat(&stat);
     }
     Ok(())
 }
 
+fn get_acl(shell: &mut Context<'_>, given: &Given) -> Done {
+    let path = checked(given, 0)?;
+    let server_path = shell.client.server_path(path);
+    let request = GetAclRequest { path: text(&server_path) };
+    let reply = ask(shell.client, op::GET_ACL, &request, path)?;
+    let answer: GetAclResponse = read(&reply, path)?;
+    for entry in answer.acl.unwrap_or_default() {
+        let value = serde_json::json!({
+            "scheme": entry.id.scheme, "id": entry.id.id, "perms": print::permissions(entry.perms),
+        });
+        shell.out.item("acl", value, print::acl(&entry));
+    }
+    if given.has("s") {
+        shell.out.stat(&answer.stat);
+    }
+    Ok(())
+}
+
+/// The largest TTL, ms (`EphemeralType.TTL`): 40 bits of the owner field.
+const TTL_MAX: i64 = 0xff_ffff_ffff;
+
 /// Flags of `CreateMode`: ephemeral 1, sequential 2, container 4, TTL 5 and 6.
-fn create(client: &Client, given: &Given) -> Done {
+fn create(shell: &mut Context<'_>, given: &Given) -> Done {
+    let client = shell.client;
     let (ephemeral, sequential) = (given.has("e"), given.has("s"));
     let container = given.has("c");
     if container && (ephemeral || sequential) {
@@ -407,20 +436,29 @@ fn create(client: &Client, given: &Given) -> Done {
     if ttl.is_some() && container {
         return Err(CliError::new("TTLs cannot be used with Container znodes"));
     }
+    if ttl.is_some_and(|ttl| !(1..=TTL_MAX).contains(&ttl)) {
+        let text = format!("ttl must be positive and cannot be larger than: {TTL_MAX}");
+        return Err(CliError::new(text));
+    }
     let path = given.argument(0).unwrap_or_default();
-    // A sequence number may be the whole name.
-    check_path(&if sequential { format!("{path}1") } else { path.to_owned() })?;
     let acl = match given.argument(2) {
         Some(text) => print::parse_acl(text),
         None => vec![jute::data::Acl::world(jute::data::PERM_ALL)],
     };
+    // A sequence number may be the whole name.
+    check_path(&if sequential { format!("{path}1") } else { path.to_owned() })?;
+    if acl.is_empty() {
+        complain("KeeperErrorCode = InvalidACL");
+        return Err(CliError::keeper(ErrorCode::InvalidAcl, "null"));
+    }
     let server_path = client.server_path(path);
     let data = given.argument(1).map(str::as_bytes);
+    let (path_field, acl) = (text(&server_path), Some(acl));
     let reply = match ttl {
         Some(ttl) => {
             let flags = if sequential { 6 } else { 5 };
-            let (path, acl) = (text(&server_path), Some(acl));
-            client.call(op::CREATE_TTL, &CreateTtlRequest { path, data, acl, flags, ttl })
+            let request = CreateTtlRequest { path: path_field, data, acl, flags, ttl };
+            client.call(op::CREATE_TTL, &request)
         }
         None => {
             let flags = match (container, ephemeral, sequential) {
@@ -428,91 +466,79 @@ fn create(client: &Client, given: &Given) -> Done {
                 (_, ephemeral, sequential) => i32::from(ephemeral) + 2 * i32::from(sequential),
             };
             let kind = if container { op::CREATE_CONTAINER } else { op::CREATE };
-            let (path, acl) = (text(&server_path), Some(acl));
-            client.call(kind, &CreateRequest { path, data, acl, flags })
+            client.call(kind, &CreateRequest { path: path_field, data, acl, flags })
         }
     };
     let reply = reply.map_err(|error| {
-        if error == ErrorCode::EphemeralOnLocalSession {
-            eprintln!("Unable to create ephemeral node on a local session");
+        match error {
+            ErrorCode::EphemeralOnLocalSession => {
+                complain("Unable to create ephemeral node on a local session");
+            }
+            ErrorCode::InvalidAcl => {
+                complain(format_args!("KeeperErrorCode = InvalidACL for {path}"))
+            }
+            _ => {}
         }
         CliError::keeper(error, path)
     })?;
     // create2, createContainer and createTTL answer with a stat behind the path.
     let created: CreateResponse<'_> = read(&reply, path)?;
-    eprintln!("Created {}", client.client_path(&created.path.unwrap_or_default()));
+    let created = client.client_path(&created.path.unwrap_or_default());
+    shell.out.note("path", created.clone(), format_args!("Created {created}"));
     Ok(())
 }
 
-fn delete(client: &Client, given: &Given) -> Done {
-    let path = checked(given, 0)?;
+fn delete(shell: &mut Context<'_>, given: &Given) -> Done {
     if given.argument(1).is_some() {
-        eprintln!(
+        complain(
             "'delete path [version]' has been deprecated. Please use 'delete [-v version] path' \
-             instead."
+             instead.",
         );
     }
-    remove(client, path, version_of(given)?)
-}
-
-fn delete_all(client: &Client, given: &Given) -> Done {
-    if given.value("b").is_some_and(|text| text.parse::<i32>().is_err()) {
-        return Err(CliError::new("-b argument must be an int value"));
-    }
-    let top = checked(given, 0)?.to_owned();
-    let (mut waiting, mut found) = (vec![top], Vec::new());
-    while let Some(path) = waiting.pop() {
-        let (names, _) = children(client, &path, false)?;
-        waiting.extend(names.iter().map(|name| child_of(&path, name)));
-        found.push(path);
-    }
-    // Parents were found before their children.
-    let failed = found.iter().rev().filter(|path| remove(client, path, -1).is_err()).count();
-    if failed > 0 {
-        eprintln!("Failed to delete some node(s) in the subtree!");
-    }
-    Ok(())
-}
-
-fn set_acl(client: &Client, given: &Given) -> Done {
-    let path = checked(given, 0)?.to_owned();
-    let acl = print::parse_acl(given.argument(1).unwrap_or_default());
     let version = version_of(given)?;
-    let mut waiting = vec![path];
-    while let Some(path) = waiting.pop() {
-        let server_path = client.server_path(&path);
-        let request = SetAclRequest { path: text(&server_path), acl: Some(acl.clone()), version };
-        // Java says null where the list as a whole is refused.
-        let reply = client.call(op::SET_ACL, &request).map_err(|error| match error {
-            ErrorCode::InvalidAcl if acl.is_empty() => CliError::keeper(error, "null"),
-            error => CliError::keeper(error, &path),
-        })?;
-        let answer: SetAclResponse = read(&reply, &path)?;
-        if given.has("s") {
-            print::stat(&answer.stat);
-        }
-        if given.has("R") {
-            let (names, _) = children(client, &path, false)?;
-            waiting.extend(names.iter().rev().map(|name| child_of(&path, name)));
-        }
+    remove(shell.client, checked(given, 0)?, version)
+}
+
+/// How long `sync` waits.
+const SYNC_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+
+fn sync(shell: &mut Context<'_>, given: &Given) -> Done {
+    let path = checked(given, 0)?;
+    let server_path = shell.client.server_path(path);
+    let answer = shell.client.send(op::SYNC, &SyncRequest { path: text(&server_path) });
+    let code = match answer.recv_timeout(SYNC_TIMEOUT) {
+        Ok(Ok(_)) => 0,
+        Ok(Err(error)) => error.code(),
+        // Java's text for a future that was not completed.
+        Err(_) => return Err(CliError::new("null")),
+    };
+    match code {
+        0 => shell.out.put("rc", 0, "Sync is OK"),
+        code => shell.out.put("rc", code, format_args!("Sync has failed. rc={code}")),
     }
     Ok(())
 }
 
-fn add_watch(client: &Client, given: &Given) -> Done {
-    let (mode, kind) = match given.value("m").map(str::to_uppercase).as_deref() {
-        None | Some("PERSISTENT_RECURSIVE") => (1, WatchKind::Recursive),
-        Some("PERSISTENT") => (0, WatchKind::Persistent),
+fn add_watch(shell: &mut Context<'_>, given: &Given) -> Done {
+    if given.arguments.len() != 1 {
+        return Err(CliError::new(usage("addWatch")));
+    }
+    match given.value("m").map(str::to_uppercase).as_deref() {
+        None => {}
+        Some("PERSISTENT") => *shell.watch_mode = 0,
+        Some("PERSISTENT_RECURSIVE") => *shell.watch_mode = 1,
         Some(_) => return Err(CliError::new(usage("addWatch"))),
-    };
+    }
+    let mode = *shell.watch_mode;
     let path = checked(given, 0)?;
-    let server_path = client.server_path(path);
-    ask(client, op::ADD_WATCH, &AddWatchRequest { path: text(&server_path), mode }, path)?;
-    client.watch(kind, &server_path);
+    let server_path = shell.client.server_path(path);
+    ask(shell.client, op::ADD_WATCH, &AddWatchRequest { path: text(&server_path), mode }, path)?;
+    let kind = if mode == 0 { WatchKind::Persistent } else { WatchKind::Recursive };
+    shell.client.watch(kind, &server_path);
     Ok(())
 }
 
-fn remove_watches(client: &Client, given: &Given) -> Done {
+fn remove_watches(shell: &mut Context<'_>, given: &Given) -> Done {
     let path = checked(given, 0)?;
     let (number, kinds): (i32, &[WatchKind]) = if given.has("c") {
         (1, &[WatchKind::Child])
@@ -523,115 +549,41 @@ fn remove_watches(client: &Client, given: &Given) -> Done {
     } else if given.has("r") {
         (5, &[WatchKind::Recursive])
     } else {
-        (3, &[])
+        (3, WatchKind::ALL)
     };
-    let server_path = client.server_path(path);
+    let server_path = shell.client.server_path(path);
     let request = RemoveWatchesRequest { path: text(&server_path), kind: number };
-    let result = ask(client, op::REMOVE_WATCHES, &request, path);
-    if result.is_ok() || given.has("l") {
-        match kinds {
-            [] => client.unwatch(None, &server_path),
-            kinds => kinds.iter().for_each(|kind| client.unwatch(Some(*kind), &server_path)),
+    let result = shell.client.call(op::REMOVE_WATCHES, &request);
+    let keeper = |error| Err(CliError::keeper(error, path));
+    if !shell.client.has_watch(kinds, &server_path) {
+        return keeper(ErrorCode::NoWatcher);
+    }
+    match result {
+        Err(error) if !given.has("l") => keeper(error),
+        result => {
+            shell.client.unwatch(kinds, &server_path, result.err());
+            Ok(())
         }
     }
-    if given.has("l") { Ok(()) } else { result.map(drop) }
 }
 
-const CONFIG_NODE: &str = "/zookeeper/config";
-
-fn config(client: &Client, given: &Given) -> Done {
-    // Never below a chroot.
-    let request = GetDataRequest { path: text(CONFIG_NODE), watch: given.has("w") };
-    let reply = ask(client, op::GET_DATA, &request, CONFIG_NODE)?;
-    if given.has("w") {
-        client.watch(WatchKind::Data, CONFIG_NODE);
-    }
-    let answer: GetDataResponse<'_> = read(&reply, CONFIG_NODE)?;
-    let text = String::from_utf8_lossy(answer.data.unwrap_or_default()).into_owned();
-    println!("{}", if given.has("c") { client_addresses(&text) } else { text });
-    if given.has("s") {
-        print::stat(&answer.stat);
-    }
-    Ok(())
-}
-
-/// `ConfigUtils.getClientConfigStr`: version and client addresses.
-fn client_addresses(config: &str) -> String {
-    let mut version = "";
-    let mut addresses = Vec::new();
-    for (key, value) in config.lines().filter_map(|line| line.split_once('=')) {
-        if key == "version" {
-            version = value;
-        } else if key.starts_with("server.") {
-            addresses.push(value.split_once(';').map_or("", |(_, client)| client));
-        }
-    }
-    format!("{version} {}", addresses.join(","))
-}
-
-fn reconfig(client: &Client, given: &Given) -> Done {
-    let (file, members) = (given.value("file"), given.value("members"));
-    let (add, remove) = (given.value("add"), given.value("remove"));
-    if [file, members, add, remove].iter().all(Option::is_none) {
-        return Err(CliError::new(usage("reconfig")));
-    }
-    let expected = match given.value("v") {
-        None => -1,
-        Some(text) => i64::from_str_radix(text, 16)
-            .map_err(|_| CliError::new("-v must be followed by a long (configuration version)"))?,
-    };
-    if (file.is_some() || members.is_some()) && (add.is_some() || remove.is_some()) {
-        return Err(CliError::new(
-            "Can't use -file or -members together with -add or -remove (mixing incremental and \
-             non-incremental modes is not allowed)",
-        ));
-    }
-    if file.is_some() && members.is_some() {
-        return Err(CliError::new(
-            "Can't use -file and -members together (conflicting non-incremental modes)",
-        ));
-    }
-    let whole = match (file, members) {
-        (Some(file), _) => {
-            let read = std::fs::read_to_string(file);
-            let read =
-                read.map_err(|error| CliError::new(format!("Error processing {file}{error}")))?;
-            let lines =
-                read.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
-            Some(lines.collect::<Vec<_>>().join(","))
-        }
-        (None, members) => members.map(str::to_lowercase),
-    };
-    let (add, remove) = (add.map(str::to_lowercase), remove.map(str::to_lowercase));
-    let request = ReconfigRequest {
-        joining_servers: add.as_deref().map(Into::into),
-        leaving_servers: remove.as_deref().map(Into::into),
-        new_members: whole.as_deref().map(Into::into),
-        cur_config_id: expected,
-    };
-    let reply = ask(client, op::RECONFIG, &request, "")?;
-    let answer: GetDataResponse<'_> = read(&reply, "")?;
-    println!(
-        "Committed new configuration:\n{}",
-        String::from_utf8_lossy(answer.data.unwrap_or_default())
-    );
-    if given.has("s") {
-        print::stat(&answer.stat);
-    }
-    Ok(())
-}
-
-/// The usage text of a command; with its options if there is something to say about each.
+/// The usage text of a command; with its options if Java's has them.
 pub(super) fn usage(name: &str) -> String {
     let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
         return name.to_owned();
     };
     let line = format!("{} {}", command.name, command.usage);
-    if !matches!(name, "get" | "set") {
-        return line;
+    match name {
+        "get" | "set" => format!("{line}\n{}", options_text(command.flags)),
+        _ => line,
     }
-    let left = |(flag, value, _): &Flag| format!(" -{flag}{}", if *value { " <arg>" } else { "" });
-    let width = command.flags.iter().map(|flag| left(flag).len()).max().unwrap_or(0);
-    let options = command.flags.iter().map(|flag| format!("{:width$}   {}\n", left(flag), flag.2));
-    format!("{line}\n{}", options.collect::<String>())
+}
+
+/// One line per option (`HelpFormatter`).
+fn options_text(flags: Flags) -> String {
+    let left = |flag: &str, value: bool| format!(" -{flag}{}", if value { " <arg>" } else { "" });
+    let lefts: Vec<String> = flags.all().iter().map(|flag| left(flag.0, flag.1)).collect();
+    let width = lefts.iter().map(String::len).max().unwrap_or(0);
+    let lines = lefts.iter().zip(flags.all());
+    lines.map(|(left, flag)| format!("{left:width$}   {}\n", flag.2)).collect()
 }

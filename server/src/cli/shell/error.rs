@@ -7,18 +7,20 @@ use crate::base::ErrorCode;
 pub(super) struct CliError {
     pub text: String,
     pub code: i32,
+    /// What the server, or the client in its place, refused with.
+    pub keeper: Option<ErrorCode>,
 }
 
 impl CliError {
     /// Exit code 1.
     pub(super) fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), code: 1 }
+        Self { text: text.into(), code: 1, keeper: None }
     }
 
     /// A refusal of the server, about `path` (`CliWrapperException`).
     pub(super) fn keeper(error: ErrorCode, path: &str) -> Self {
         let about = |text: &str| format!("{text}: {path}");
-        Self::new(match error {
+        let text = match error {
             ErrorCode::NoNode => about("Node does not exist"),
             ErrorCode::NoChildrenForEphemerals => about("Ephemerals cannot have children"),
             ErrorCode::NodeExists => about("Node already exists"),
@@ -37,15 +39,22 @@ impl CliError {
                 with the leader of last commmitted config - try invoking reconfiguration after new \
                 servers are connected and synced"
                 .to_owned(),
-            other => {
-                let text = format!("KeeperErrorCode = {}", message(other));
-                if path.is_empty() { text } else { format!("{text} for {path}") }
-            }
-        })
+            other => message_about(other, Some(path).filter(|path| !path.is_empty())),
+        };
+        Self { keeper: Some(error), ..Self::new(text) }
     }
 }
 
-/// `KeeperException.getCodeMessage` of the codes that have no text of their own above.
+/// `KeeperException.getMessage`.
+pub(super) fn message_about(error: ErrorCode, path: Option<&str>) -> String {
+    let text = format!("KeeperErrorCode = {}", message(error));
+    match path {
+        Some(path) => format!("{text} for {path}"),
+        None => text,
+    }
+}
+
+/// `KeeperException.getCodeMessage`.
 fn message(error: ErrorCode) -> &'static str {
     match error {
         ErrorCode::SystemError => "SystemError",
@@ -67,7 +76,21 @@ fn message(error: ErrorCode) -> &'static str {
             "Session closed because client failed to authenticate"
         }
         ErrorCode::ThrottledOp => "Op throttled due to high load",
-        other => other.java_name(),
+        ErrorCode::Ok => "ok",
+        ErrorCode::NewConfigNoQuorum => "NewConfigNoQuorum",
+        ErrorCode::ReconfigInProgress => "ReconfigInProgress",
+        ErrorCode::BadArguments => "BadArguments",
+        ErrorCode::NoNode => "NoNode",
+        ErrorCode::NoAuth => "NoAuth",
+        ErrorCode::BadVersion => "BadVersion",
+        ErrorCode::NoChildrenForEphemerals => "NoChildrenForEphemerals",
+        ErrorCode::NodeExists => "NodeExists",
+        ErrorCode::InvalidAcl => "InvalidACL",
+        ErrorCode::NotEmpty => "Directory not empty",
+        ErrorCode::NotReadOnly => "Not a read-only call",
+        ErrorCode::QuotaExceeded => "Quota has exceeded",
+        ErrorCode::UnknownSession => "Unknown error UNKNOWNSESSION",
+        ErrorCode::RequestTimeout => "Unknown error REQUESTTIMEOUT",
     }
 }
 

@@ -1,20 +1,34 @@
-//! `rookeeper cli`: the shell (`ZooKeeperMain`), interactive or for one command.
+//! `rookeeper cli`: the shell (`ZooKeeperMain`), interactive, piped, or for one command.
 //!
-//! Start at [`run`]; the commands are in `commands.rs` and `quota.rs`.
+//! Owns: the loop over lines, history, prompts, exit codes, and the commands. Must not know: how
+//! the protocol travels; `client` does. Output is Java's, apart from `--json`.
+//!
+//! Start at [`run`]; the table of commands is in `commands.rs`, where lines come from in `editor.rs`.
 
 mod commands;
+mod config;
+mod editor;
 mod error;
+mod out;
 mod print;
 mod quota;
+mod start;
+mod subtree;
 mod words;
 
-use std::io::{BufRead, Write};
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use self::commands::{COMMANDS, usage};
+use self::editor::{Line, Lines, Session};
 use self::error::CliError;
+use self::out::{Out, complain, say};
+use self::start::{ClientConfig, Start};
 use self::words::{Given, split};
 use super::exit;
 use crate::base::ErrorCode;
@@ -32,218 +46,255 @@ const OWN: &[(&str, &str)] = &[
     ("redo", "cmdno"),
 ];
 
-/// What was said on the command line.
-#[derive(Debug)]
-struct Start {
-    server: String,
-    timeout_ms: i32,
-    read_only: bool,
-    wait: bool,
-    command: Vec<String>,
+/// The names of all commands, in order.
+fn names() -> impl Iterator<Item = &'static str> {
+    let mut all: Vec<&str> = OWN.iter().map(|(name, _)| *name).collect();
+    all.extend(COMMANDS.iter().map(|command| command.name));
+    all.sort_unstable();
+    all.into_iter()
 }
+
+/// Prints beside a line that is being edited.
+type Printer = Arc<Mutex<Option<Box<dyn FnMut(String) + Send>>>>;
 
 /// Runs the shell and returns the exit code of its last command.
 pub(super) fn run(arguments: &[String]) -> i32 {
-    let start = match parse(arguments) {
-        Ok(start) => start,
+    let start = Start::parse(arguments);
+    if !start.json {
+        say(format_args!("Connecting to {}", start.server));
+    }
+    let configuration = match ClientConfig::load(start.configuration.as_deref()) {
+        Ok(configuration) => configuration,
         Err(text) => {
-            eprintln!("{text}");
-            return exit::UNEXPECTED;
+            complain(text);
+            return exit::INVALID_INVOCATION;
         }
     };
-    let interactive = start.command.is_empty();
-    let print_watches = Arc::new(AtomicBool::new(true));
+    let Ok(timeout_ms) = start.timeout.parse() else {
+        complain(format_args!("For input string: \"{}\"", start.timeout));
+        return exit::UNEXPECTED;
+    };
     let mut shell = Shell {
-        host: start.server.clone(),
-        timeout_ms: start.timeout_ms,
+        host: String::new(),
+        timeout_ms,
         read_only: start.read_only,
-        client: None,
-        print_watches,
+        wait: start.wait,
+        json: start.json,
+        configuration,
+        session: Rc::new(RefCell::new(None)),
+        print_watches: Arc::new(AtomicBool::new(true)),
+        printer: Arc::default(),
         history: Vec::new(),
+        watch_mode: 1,
         code: exit::FINISHED,
         quit: false,
     };
     if let Err(error) = shell.connect(&start.server) {
-        eprintln!("{}", error.text);
+        complain(error.text);
         return error.code;
     }
-    if start.wait && !shell.wait(Duration::from_millis(start.timeout_ms.max(0) as u64)) {
-        eprintln!("{}", CliError::keeper(ErrorCode::ConnectionLoss, "").text);
-        return exit::UNEXPECTED;
-    }
-    if interactive {
+    if start.command.is_empty() {
         shell.interact();
     } else {
         shell.execute(&start.command);
     }
-    // That we leave is no news.
-    shell.print_watches.store(false, Relaxed);
-    if let Some(client) = &shell.client {
-        client.close();
+    // As Java's shell, which only `quit` and `close` end the session in: it lives on until it
+    // expires, and so do the ephemerals that a script has just created.
+    if let Some(client) = shell.client() {
+        client.abandon();
     }
     shell.code
-}
-
-fn parse(arguments: &[String]) -> Result<Start, String> {
-    let mut start = Start {
-        server: "localhost:2181".to_owned(),
-        timeout_ms: 30_000,
-        read_only: false,
-        wait: false,
-        command: Vec::new(),
-    };
-    let mut words = arguments.iter();
-    while let Some(word) = words.next() {
-        let mut value = || {
-            let value = words.next().cloned();
-            if value.is_none() {
-                eprintln!("Error: no argument found for option {word}");
-            }
-            value
-        };
-        match word.as_str() {
-            "-server" => start.server = value().unwrap_or(start.server),
-            "-timeout" => {
-                if let Some(text) = value() {
-                    start.timeout_ms =
-                        text.parse().map_err(|_| format!("For input string: \"{text}\""))?;
-                }
-            }
-            "-r" => start.read_only = true,
-            "-waitforconnection" => start.wait = true,
-            "-client-configuration" => drop(value()),
-            option if option.starts_with('-') => {}
-            _ => {
-                start.command = std::iter::once(word).chain(words).cloned().collect();
-                break;
-            }
-        }
-    }
-    Ok(start)
 }
 
 struct Shell {
     host: String,
     timeout_ms: i32,
     read_only: bool,
-    client: Option<Client>,
+    wait: bool,
+    json: bool,
+    configuration: ClientConfig,
+    session: Session,
     print_watches: Arc<AtomicBool>,
+    printer: Printer,
+    /// Lines by number; a line may be replaced by the one it repeats.
     history: Vec<String>,
+    watch_mode: i32,
     code: i32,
     quit: bool,
 }
 
 impl Shell {
+    fn client(&self) -> Option<Arc<Client>> {
+        self.session.borrow().clone()
+    }
+
     fn connect(&mut self, host: &str) -> Result<(), CliError> {
-        if let Some(client) = self.client.take() {
+        let old = self.session.borrow_mut().take();
+        if let Some(client) = old {
             client.close();
         }
-        println!("Connecting to {host}");
+        self.host = host.to_owned();
         let options =
             Options::parse(host, self.timeout_ms, self.read_only).map_err(CliError::new)?;
-        self.host = host.to_owned();
-        let shown = self.print_watches.clone();
-        let watcher = Box::new(move |event: Event| {
-            if shown.load(Relaxed) {
-                let Event { state, kind, path, zxid } = event;
-                let path = path.as_deref().unwrap_or("null");
-                println!(
-                    "\nWATCHER::\n\nWatchedEvent state:{state} type:{kind} path:{path} zxid: {zxid}"
-                );
-            }
-        });
-        let client = Client::start(options, watcher);
-        self.client = Some(client.map_err(|error| CliError::new(error.to_string()))?);
+        if self.configuration.is_secure() {
+            return Err(CliError::new("TLS is not offered by this client yet"));
+        }
+        let client = Client::start(options, self.watcher());
+        let client = Arc::new(client.map_err(|error| CliError::new(error.to_string()))?);
+        *self.session.borrow_mut() = Some(client.clone());
+        let patience = Duration::from_millis(self.timeout_ms.max(0) as u64);
+        if self.wait && !client.wait_connected(patience) {
+            client.close();
+            return Err(CliError::keeper(ErrorCode::ConnectionLoss, ""));
+        }
         Ok(())
     }
 
-    fn wait(&self, patience: Duration) -> bool {
-        self.client.as_ref().is_some_and(|client| client.wait_connected(patience))
+    /// Prints events as `MyWatcher` does.
+    fn watcher(&self) -> crate::client::Watcher {
+        let (shown, printer, json) = (self.print_watches.clone(), self.printer.clone(), self.json);
+        Box::new(move |event: Event| {
+            if !shown.load(Relaxed) {
+                return;
+            }
+            let Event { state, kind, path, zxid } = event;
+            if json {
+                // Scripts see in the results whether there is a session.
+                if path.is_some() {
+                    say(serde_json::json!({
+                        "event": { "state": state, "type": kind, "path": path, "zxid": zxid }
+                    }));
+                }
+                return;
+            }
+            let path = path.as_deref().unwrap_or("null");
+            let text = format!(
+                "\nWATCHER::\n\nWatchedEvent state:{state} type:{kind} path:{path} zxid: {zxid}"
+            );
+            match &mut *printer.lock() {
+                Some(print) => print(format!("{text}\n")),
+                None => say(text),
+            }
+        })
     }
 
     fn interact(&mut self) {
-        println!("Welcome to ZooKeeper!");
-        println!("JLine support is enabled");
+        if !self.json {
+            say("Welcome to ZooKeeper!");
+            say("JLine support is enabled");
+        }
+        let mut lines = Lines::open(&self.session, self.json);
         // So that the first prompt says CONNECTED if a server is there at all.
-        self.wait(Duration::from_millis(500));
-        let mut lines = std::io::stdin().lock().lines();
+        if let Some(client) = self.client() {
+            client.wait_connected(Duration::from_millis(500));
+        }
+        *self.printer.lock() = lines.printer();
         while !self.quit {
-            let status = self.client.as_ref().map_or(Status::Closed, Client::status);
-            print!("[zk: {}({}) {}] ", self.host, status.java_name(), self.history.len());
-            // A terminal that is gone ends the loop by its input.
-            let _ = std::io::stdout().flush();
-            match lines.next() {
-                Some(Ok(line)) if line.trim().is_empty() => {}
-                Some(Ok(line)) => {
+            let status = self.client().map_or(Status::Closed, |client| client.status());
+            let prompt =
+                format!("[zk: {}({}) {}] ", self.host, status.java_name(), self.history.len());
+            match lines.next(&prompt) {
+                Line::Text(line) if line.is_empty() => {}
+                Line::Text(line) => {
                     let words = split(&line);
                     self.history.push(line);
                     self.execute(&words);
                 }
-                Some(Err(_)) | None => return,
+                Line::Interrupted => {}
+                Line::End => {
+                    if lines.tells_end() {
+                        say("JLine support is disabled");
+                    }
+                    break;
+                }
             }
         }
+        *self.printer.lock() = None;
     }
 
     /// Runs one command and keeps its exit code.
     fn execute(&mut self, words: &[String]) {
-        match self.run(words) {
-            Ok(()) => self.code = if self.quit { self.code } else { exit::FINISHED },
-            Err(error) => {
-                eprintln!("{}", error.text.trim_end_matches(' '));
-                self.code = error.code;
-            }
+        let mut out = Out::new(self.json);
+        let result = self.run(words, &mut out);
+        let code = match &result {
+            // `quit` ends with the code of the command before it.
+            Ok(()) if self.quit => self.code,
+            Ok(()) => exit::FINISHED,
+            Err(error) => error.code,
+        };
+        let error = result.err().map(|error| error.text);
+        if let (Some(text), false) = (&error, self.json) {
+            complain(text);
         }
+        out.finish(words, error.as_deref(), code);
+        self.code = code;
     }
 
-    fn run(&mut self, words: &[String]) -> Result<(), CliError> {
+    fn run(&mut self, words: &[String], out: &mut Out) -> Result<(), CliError> {
         let Some((name, rest)) = words.split_first() else {
+            self.overview();
             return Err(CliError::new("No command entered"));
         };
         let command = COMMANDS.iter().find(|command| command.name == name);
         match (name.as_str(), rest) {
-            ("quit", _) => self.quit = true,
-            ("redo", [number, ..]) => return self.redo(number),
+            ("quit", _) => {
+                if let Some(client) = self.client() {
+                    client.close();
+                }
+                self.quit = true;
+                return Ok(());
+            }
+            ("redo", [number, ..]) => self.redo(number)?,
             ("history", _) => {
                 let last = self.history.len().saturating_sub(1);
                 for at in last.saturating_sub(10)..=last {
-                    if let Some(line) = self.history.get(at) {
-                        println!("{at} - {line}");
-                    }
+                    let line = self.history.get(at).map_or("null", String::as_str);
+                    out.item("history", line, format_args!("{at} - {line}"));
                 }
             }
             ("printwatches", []) => {
                 let on = self.print_watches.load(Relaxed);
-                println!("printwatches is {}", if on { "on" } else { "off" });
+                let text = format!("printwatches is {}", if on { "on" } else { "off" });
+                out.put("printwatches", on, text);
             }
             ("printwatches", [wanted, ..]) => self.print_watches.store(wanted == "on", Relaxed),
             ("connect", rest) => {
                 let host = rest.first().unwrap_or(&self.host).clone();
-                return self.connect(&host);
+                self.connect(&host)?;
             }
             (name, _) if command.is_none() && !OWN.iter().any(|(own, _)| *own == name) => {
-                overview();
+                self.overview();
                 let text = format!("Command not found: Command not found {name}");
-                return Err(CliError { text, code: NOT_FOUND });
+                return Err(CliError { code: NOT_FOUND, ..CliError::new(text) });
             }
             _ => {}
         }
-        let (Some(command), Some(client)) = (command, &self.client) else { return Ok(()) };
-        if !client.status().is_alive() {
-            println!("Not connected");
+        let Some(client) = self.client().filter(|client| client.status().is_alive()) else {
+            out.put("connected", false, "Not connected");
             return Ok(());
-        }
-        let given = Given::parse(rest, command.flags).map_err(CliError::new)?;
-        if given.arguments.len() < command.arguments || given.has("?") {
+        };
+        let Some(command) = command else { return Ok(()) };
+        let given = if commands::takes_anything(name) {
+            Given::default()
+        } else {
+            Given::parse(rest, command.flags).map_err(CliError::new)?
+        };
+        // `ls` has a word to say before it looks at its arguments.
+        if given.arguments.len() < command.arguments && name != "ls" {
             return Err(CliError::new(usage(command.name)));
         }
-        (command.run)(client, &given)
+        let watch_mode = &mut self.watch_mode;
+        (command.run)(&mut commands::Context { client: &client, out, watch_mode }, &given)
     }
 
+    /// Repeats a line. What comes of it is reported there; `redo` itself succeeds.
     fn redo(&mut self, number: &str) -> Result<(), CliError> {
+        let at = decode(number)
+            .ok_or_else(|| CliError::new(format!("For input string: \"{number}\"")))?;
         // The line that says redo is the last one.
         let before = self.history.len().saturating_sub(1);
-        let at = number.parse().ok().filter(|at| *at < before);
-        let Some(line) = at.and_then(|at: usize| self.history.get(at)).cloned() else {
+        let line = usize::try_from(at).ok().filter(|at| *at < before);
+        let Some(line) = line.and_then(|at| self.history.get(at)).cloned() else {
             return Err(CliError::new("Command index out of range"));
         };
         let words = split(&line);
@@ -253,17 +304,69 @@ impl Shell {
         if let Some(last) = self.history.last_mut() {
             *last = line;
         }
-        self.run(&words)
+        self.execute(&words);
+        Ok(())
+    }
+
+    /// What an unknown command is answered with: all of them.
+    fn overview(&self) {
+        if self.json {
+            return;
+        }
+        complain("ZooKeeper -server host:port -client-configuration properties-file cmd args");
+        for name in names() {
+            let own = OWN.iter().find(|(own, _)| *own == name).map(|(_, usage)| *usage);
+            let command = COMMANDS.iter().find(|command| command.name == name);
+            let usage = own.or(command.map(|command| command.usage)).unwrap_or_default();
+            complain(format_args!("\t{name} {usage}"));
+        }
     }
 }
 
-/// What an unknown command is answered with: all of them.
-fn overview() {
-    eprintln!("ZooKeeper -server host:port -client-configuration properties-file cmd args");
-    let mut all: Vec<(&str, &str)> = OWN.to_vec();
-    all.extend(COMMANDS.iter().map(|command| (command.name, command.usage)));
-    all.sort_unstable();
-    for (name, usage) in all {
-        eprintln!("\t{name} {usage}");
+/// `Integer.decode`: decimal, hexadecimal or octal.
+fn decode(text: &str) -> Option<i32> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let hex = ["0x", "0X", "#"].iter().find_map(|prefix| digits.strip_prefix(prefix));
+    let (digits, radix) = match (hex, digits.strip_prefix('0')) {
+        (Some(digits), _) => (digits, 16),
+        (None, Some(digits)) if !digits.is_empty() => (digits, 8),
+        _ => (digits, 10),
+    };
+    if digits.starts_with(['+', '-']) {
+        return None;
+    }
+    let value = i64::from_str_radix(digits, radix).ok()?;
+    i32::try_from(if negative { -value } else { value }).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_redo() {
+        for (text, value) in [
+            ("12", Some(12)),
+            ("0x1f", Some(31)),
+            ("#a", Some(10)),
+            ("010", Some(8)),
+            ("0", Some(0)),
+            ("-3", Some(-3)),
+            ("x", None),
+            ("--1", None),
+            ("99999999999", None),
+        ] {
+            assert_eq!(decode(text), value, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_in_javas_order() {
+        let all: Vec<_> = names().collect();
+        assert_eq!((all.len(), all[0], all[27]), (28, "addWatch", "whoami"));
+        assert!(all.is_sorted());
     }
 }

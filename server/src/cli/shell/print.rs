@@ -1,28 +1,15 @@
-//! How the shell shows stats, lists and data.
+//! How the shell shows lists, ACLs and data, and reads ACLs.
 
 use std::fmt::Write as _;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use jute::data::{Acl, Stat};
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use jute::data::Acl;
 
 use super::error::CliError;
-use crate::net::fourlw::java_date;
-
-/// `StatPrinter`.
-pub(super) fn stat(stat: &Stat) {
-    println!("cZxid = 0x{:x}", stat.czxid);
-    println!("ctime = {}", java_date(stat.ctime));
-    println!("mZxid = 0x{:x}", stat.mzxid);
-    println!("mtime = {}", java_date(stat.mtime));
-    println!("pZxid = 0x{:x}", stat.pzxid);
-    println!("cversion = {}", stat.cversion);
-    println!("dataVersion = {}", stat.version);
-    println!("aclVersion = {}", stat.aversion);
-    println!("ephemeralOwner = 0x{:x}", stat.ephemeral_owner);
-    println!("dataLength = {}", stat.data_length);
-    println!("numChildren = {}", stat.num_children);
-}
+use super::out::complain;
 
 /// `[a, b]`
 pub(super) fn list<S: AsRef<str>>(items: &[S]) -> String {
@@ -30,13 +17,11 @@ pub(super) fn list<S: AsRef<str>>(items: &[S]) -> String {
     format!("[{}]", items.join(", "))
 }
 
-/// Two lines per entry: `'scheme,'id` and `: cdrwa`.
-pub(super) fn acl(list: &[Acl]) {
-    for entry in list {
-        let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "null".to_owned());
-        let (scheme, id) = (text(&entry.id.scheme), text(&entry.id.id));
-        println!("'{scheme},'{id}\n: {}", permissions(entry.perms));
-    }
+/// An entry as `ACL` and its `Id` print it, over two lines: `'scheme,'id` and `: cdrwa`.
+pub(super) fn acl(entry: &Acl) -> String {
+    let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "null".to_owned());
+    let (scheme, id) = (text(&entry.id.scheme), text(&entry.id.id));
+    format!("'{scheme},'{id}\n: {}", permissions(entry.perms))
 }
 
 const LETTERS: [(i32, char); 5] = [
@@ -47,27 +32,31 @@ const LETTERS: [(i32, char); 5] = [
     (jute::data::PERM_ADMIN, 'a'),
 ];
 
-fn permissions(bits: i32) -> String {
+pub(super) fn permissions(bits: i32) -> String {
     LETTERS.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, letter)| letter).collect()
 }
 
 /// `AclParser`: what cannot be read is complained about and left out.
-pub(super) fn parse_acl(text: &str) -> Vec<Acl> {
+pub(super) fn parse_acl(whole: &str) -> Vec<Acl> {
     let mut list = Vec::new();
-    for entry in text.split(',') {
+    // Java's split: empty pieces at the end are none.
+    let text = whole.trim_end_matches(',');
+    let entries = text.split(',').filter(|_| !text.is_empty());
+    let lone = Some("").filter(|_| whole.is_empty());
+    for entry in lone.into_iter().chain(entries) {
         let (Some(first), Some(last)) = (entry.find(':'), entry.rfind(':')) else {
-            eprintln!("{entry} does not have the form scheme:id:perm");
+            complain(format_args!("{entry} does not have the form scheme:id:perm"));
             continue;
         };
         if first == last {
-            eprintln!("{entry} does not have the form scheme:id:perm");
+            complain(format_args!("{entry} does not have the form scheme:id:perm"));
             continue;
         }
         let perms = entry[last + 1..].chars().fold(0, |perms, letter| {
             match LETTERS.iter().find(|(_, known)| *known == letter) {
                 Some((bit, _)) => perms | bit,
                 None => {
-                    eprintln!("Unknown perm type: {letter}");
+                    complain(format_args!("Unknown perm type: {letter}"));
                     perms
                 }
             }
@@ -82,12 +71,23 @@ pub(super) fn base64(data: &[u8]) -> String {
     STANDARD.encode(data)
 }
 
+/// Like Java's decoder: `=` at the end may be missing.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 pub(super) fn from_base64(text: &str) -> Result<Vec<u8>, CliError> {
-    STANDARD.decode(text).map_err(|error| CliError::new(format!("not base64: {error}")))
+    LENIENT.decode(text).map_err(|error| CliError::new(format!("not base64: {error}")))
 }
 
 /// `ByteBufUtil.prettyHexDump`.
 pub(super) fn hex_dump(data: &[u8]) -> String {
+    if data.is_empty() {
+        return String::new();
+    }
     let line = format!("+--------+{}+{}+", "-".repeat(49), "-".repeat(16));
     let mut out = format!("         +{}+\n         |", "-".repeat(49));
     (0..16).for_each(|digit| _ = write!(out, "  {digit:x}"));
