@@ -1,6 +1,6 @@
 //! The data directories, read to their end, and the machine they are on.
 
-use std::io::{self, IsTerminal, Write};
+use std::io;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use nix::sys::statvfs::statvfs;
 
 use super::{Arguments, Report, Verdict};
 use crate::base::Zxid;
+use crate::cli::tools::Progress;
 use crate::config::Config;
 use crate::storage::datadir::{DataDirs, Found};
 use crate::storage::snapshot::reader;
@@ -181,10 +182,11 @@ fn files(
     logs: &[Found],
     report: &mut Report,
 ) {
-    let mut progress = Progress::of(snapshots.iter().chain(logs).map(|found| found.len).sum());
+    let mut progress =
+        Progress::of(snapshots.iter().chain(logs).map(|found| found.len).sum(), false);
     let mut good = 0;
     for found in snapshots {
-        progress.show(&found.name);
+        progress.name(&found.name);
         match reader::verify(dirs.disk(), &found.path, options.field_max) {
             Ok(_) => good += 1,
             // Without it the server takes the one before, if the logs reach back.
@@ -199,14 +201,14 @@ fn files(
     );
     let mut transactions = 0;
     for found in logs {
-        progress.show(&found.name);
+        progress.name(&found.name);
         match entries(dirs.disk(), &found.path, options.field_max) {
             Ok(count) => transactions += count,
             Err(error) => report.add(Verdict::Differs, found.path.display(), error),
         }
         progress.add(found.len);
     }
-    progress.done();
+    drop(progress);
     report.add(
         Verdict::Same,
         dirs.log_dir().display(),
@@ -267,39 +269,6 @@ fn whole(dirs: &Arc<DataDirs>, options: &Options, config: Option<&Config>, repor
                 let text = format!("{} digests do not match", restored.digest_mismatches);
                 report.add(Verdict::Differs, place, text);
             }
-        }
-    }
-}
-
-/// A line on stderr that says how far it is; only on a terminal.
-pub(in crate::cli) struct Progress {
-    total: u64,
-    done: u64,
-    shown: bool,
-}
-
-impl Progress {
-    pub(in crate::cli) fn of(total: u64) -> Self {
-        // What takes no time needs no bar.
-        Progress { total, done: 0, shown: total > 16 << 20 && io::stderr().is_terminal() }
-    }
-
-    pub(in crate::cli) fn show(&self, what: &str) {
-        if self.shown {
-            let percent = (self.done * 100).checked_div(self.total).unwrap_or(100);
-            let bar = "#".repeat(percent as usize / 4);
-            // Only for someone who looks; that nobody can is no error.
-            let _ = write!(io::stderr(), "\r\x1b[K[{bar:<25}] {percent:3}% {what}");
-        }
-    }
-
-    pub(in crate::cli) fn add(&mut self, bytes: u64) {
-        self.done += bytes;
-    }
-
-    pub(in crate::cli) fn done(&self) {
-        if self.shown {
-            let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
 }

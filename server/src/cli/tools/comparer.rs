@@ -6,12 +6,9 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use jute::data::{Acl, StatPersisted};
-
-use super::{Console, Opt, check_file, parse, print_help, read_tree, warn_if_damaged};
-use crate::base::SessionId;
+use super::{Console, Opt, check_file, parse, print_help, read_nodes, warn_if_damaged};
 use crate::cli::exit;
-use crate::storage::snapshot::codec::{SnapshotError, SnapshotSink};
+use crate::storage::snapshot::codec::SnapshotError;
 
 const OPTIONS: &[Opt] = &[
     Opt {
@@ -137,7 +134,7 @@ impl Tree {
         let seconds = |span: Duration| format!("{:.6}", span.as_secs_f64());
         let start = Instant::now();
         let mut tree = Tree::default();
-        read_tree(path, &mut tree)?;
+        read_nodes(path, |path, data, _| tree.node(path, data))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let time = seconds(start.elapsed());
         writeln!(console.out, "Deserialized snapshot in {name} in {time} seconds")?;
@@ -175,22 +172,8 @@ impl Tree {
         }
         writeln!(out)
     }
-}
 
-impl SnapshotSink for Tree {
-    fn session(&mut self, _: SessionId, _: i32) -> Result<(), SnapshotError> {
-        Ok(())
-    }
-    fn acl(&mut self, _: i64, _: Vec<Acl>) -> Result<(), SnapshotError> {
-        Ok(())
-    }
-    fn node(
-        &mut self,
-        path: &str,
-        data: Option<&[u8]>,
-        _: i64,
-        _: &StatPersisted,
-    ) -> Result<(), SnapshotError> {
+    fn node(&mut self, path: &str, data: Option<&[u8]>) -> Result<(), SnapshotError> {
         let index = self.nodes.len();
         let parent = match path.rsplit_once('/') {
             None => None,

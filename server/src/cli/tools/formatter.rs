@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::tz::TimeZone;
 use jute::data::{Acl, StatPersisted};
 
-use super::{Console, check_file, read_tree, text, warn_if_damaged};
+use super::{Console, check_file, read_nodes, read_tree, text, warn_if_damaged};
 use crate::base::SessionId;
 use crate::cli::exit;
 use crate::storage::datadir::names;
@@ -72,7 +72,7 @@ fn print_text(path: &Path, data: bool, console: &mut Console<'_>) -> Result<(), 
     // Java's table holds the root under two names.
     writeln!(console.out, "ZNode Details (count={}):", totals.nodes + 1)?;
     let mut printer = TextPrinter { out: console.out, zone: &console.zone, data };
-    read_tree(path, &mut printer)?;
+    read_nodes(path, |path, data, stat| printer.node(path, data, stat))?;
     writeln!(console.out, "----")?;
     writeln!(console.out, "Session Details (sid, timeout, ephemeralCount):")?;
     for (session, timeout) in &totals.sessions {
@@ -129,18 +129,11 @@ struct TextPrinter<'a> {
     data: bool,
 }
 
-impl SnapshotSink for TextPrinter<'_> {
-    fn session(&mut self, _: SessionId, _: i32) -> Result<(), SnapshotError> {
-        Ok(())
-    }
-    fn acl(&mut self, _: i64, _: Vec<Acl>) -> Result<(), SnapshotError> {
-        Ok(())
-    }
+impl TextPrinter<'_> {
     fn node(
         &mut self,
         path: &str,
         data: Option<&[u8]>,
-        _: i64,
         stat: &StatPersisted,
     ) -> Result<(), SnapshotError> {
         let path = if path.is_empty() { "/" } else { path };
@@ -172,7 +165,7 @@ fn print_json(path: &Path, console: &mut Console<'_>) -> Result<(), SnapshotErro
     )?;
     let mut printer =
         JsonPrinter { out: console.out, waiting: None, open: Vec::new(), inode: 1000 };
-    read_tree(path, &mut printer)?;
+    read_nodes(path, |path, data, _| printer.node(path, data))?;
     printer.flush(None)?;
     let open = printer.open.len();
     write!(console.out, "{}]", "]".repeat(open))?;
@@ -213,31 +206,17 @@ impl JsonPrinter<'_> {
         }
         Ok(())
     }
+
+    fn node(&mut self, path: &str, data: Option<&[u8]>) -> Result<(), SnapshotError> {
+        self.flush(Some(path))?;
+        self.waiting = Some((path.to_owned(), data.unwrap_or_default().len()));
+        Ok(())
+    }
 }
 
 /// The root is `""`.
 fn is_below(path: &str, parent: &str) -> bool {
     path.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/'))
-}
-
-impl SnapshotSink for JsonPrinter<'_> {
-    fn session(&mut self, _: SessionId, _: i32) -> Result<(), SnapshotError> {
-        Ok(())
-    }
-    fn acl(&mut self, _: i64, _: Vec<Acl>) -> Result<(), SnapshotError> {
-        Ok(())
-    }
-    fn node(
-        &mut self,
-        path: &str,
-        data: Option<&[u8]>,
-        _: i64,
-        _: &StatPersisted,
-    ) -> Result<(), SnapshotError> {
-        self.flush(Some(path))?;
-        self.waiting = Some((path.to_owned(), data.unwrap_or_default().len()));
-        Ok(())
-    }
 }
 
 /// As Jackson quotes: control characters as `\u00XX`, nothing beyond ASCII.

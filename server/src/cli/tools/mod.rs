@@ -18,6 +18,7 @@
 pub mod comparer;
 pub mod digest;
 pub mod formatter;
+mod progress;
 pub mod summary;
 pub mod text;
 pub mod txnlog;
@@ -26,7 +27,11 @@ use std::io::{self, BufRead, Write};
 use std::path::Path;
 
 use jiff::tz::TimeZone;
+use jute::data::{Acl, StatPersisted};
 
+use self::progress::Counted;
+pub(in crate::cli) use self::progress::Progress;
+use crate::base::SessionId;
 use crate::storage::snapshot::codec::{self, SnapshotError, SnapshotSink};
 use crate::storage::snapshot::compression::Compression;
 use crate::storage::snapshot::reader;
@@ -91,9 +96,44 @@ fn check_file(path: &str) -> Result<(), String> {
 /// Reads header, sessions, ACLs and nodes, as Java's tools do; no seal is looked at.
 fn read_tree(path: &Path, sink: &mut dyn SnapshotSink) -> Result<(), SnapshotError> {
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-    let file = io::BufReader::with_capacity(1 << 18, std::fs::File::open(path)?);
+    let file = std::fs::File::open(path)?;
+    let mut progress = Progress::of(file.metadata()?.len(), true);
+    progress.name(name);
+    let file = io::BufReader::with_capacity(1 << 18, Counted(file, progress));
     let mut plain = Compression::from_name(name).reader(file)?;
     codec::read_unsealed(&mut *plain, FIELD_MAX, sink)
+}
+
+/// A sink for those who look at znodes only.
+struct Nodes<F>(F);
+
+impl<F> SnapshotSink for Nodes<F>
+where
+    F: FnMut(&str, Option<&[u8]>, &StatPersisted) -> Result<(), SnapshotError>,
+{
+    fn session(&mut self, _: SessionId, _: i32) -> Result<(), SnapshotError> {
+        Ok(())
+    }
+    fn acl(&mut self, _: i64, _: Vec<Acl>) -> Result<(), SnapshotError> {
+        Ok(())
+    }
+    fn node(
+        &mut self,
+        path: &str,
+        data: Option<&[u8]>,
+        _: i64,
+        stat: &StatPersisted,
+    ) -> Result<(), SnapshotError> {
+        (self.0)(path, data, stat)
+    }
+}
+
+/// Calls `each` with path, data and stat of every znode, in the order of the file.
+fn read_nodes(
+    path: &Path,
+    each: impl FnMut(&str, Option<&[u8]>, &StatPersisted) -> Result<(), SnapshotError>,
+) -> Result<(), SnapshotError> {
+    read_tree(path, &mut Nodes(each))
 }
 
 /// Says on stderr what is wrong with a snapshot that can be read all the same.

@@ -3,12 +3,9 @@
 use std::io;
 use std::path::Path;
 
-use jute::data::{Acl, StatPersisted};
-
-use super::{Console, check_file, read_tree, warn_if_damaged};
-use crate::base::SessionId;
+use super::{Console, check_file, read_nodes, warn_if_damaged};
 use crate::cli::exit;
-use crate::storage::snapshot::codec::{SnapshotError, SnapshotSink};
+use crate::storage::snapshot::codec::SnapshotError;
 
 const USAGE: &str = "USAGE:\n\n\n\
     SnapshotRecursiveSummary  <snapshot_file>  <starting_node>  <max_depth>\n\n\n\
@@ -37,7 +34,7 @@ pub fn run(arguments: &[String], console: &mut Console<'_>) -> io::Result<i32> {
     warn_if_damaged(path, console)?;
     let start = start.trim_end_matches('/');
     let mut summary = Summary { start, nodes: Vec::new(), open: Vec::new() };
-    if let Err(e) = read_tree(path, &mut summary) {
+    if let Err(e) = read_nodes(path, |path, data, _| summary.node(path, data)) {
         writeln!(console.err, "{file}: {e}")?;
         return Ok(exit::UNEXPECTED);
     }
@@ -88,22 +85,8 @@ impl Summary<'_> {
             }
         }
     }
-}
 
-impl SnapshotSink for Summary<'_> {
-    fn session(&mut self, _: SessionId, _: i32) -> Result<(), SnapshotError> {
-        Ok(())
-    }
-    fn acl(&mut self, _: i64, _: Vec<Acl>) -> Result<(), SnapshotError> {
-        Ok(())
-    }
-    fn node(
-        &mut self,
-        path: &str,
-        data: Option<&[u8]>,
-        _: i64,
-        _: &StatPersisted,
-    ) -> Result<(), SnapshotError> {
+    fn node(&mut self, path: &str, data: Option<&[u8]>) -> Result<(), SnapshotError> {
         let below = path.strip_prefix(self.start);
         if !below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
             return Ok(());

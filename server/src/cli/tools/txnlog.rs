@@ -8,6 +8,7 @@ use jute::persistence::{FileHeader, TXNLOG_MAGIC};
 use jute::{Decode, Encode};
 use simd_adler32::adler32;
 
+use super::progress::{Counted, Progress};
 use super::{Console, FIELD_MAX, Opt, parse, print_help, text};
 use crate::base::{Proposal, Zxid};
 use crate::cli::exit;
@@ -145,7 +146,7 @@ impl Entry {
 
 /// Reads entries without judging them.
 struct Entries {
-    input: BufReader<File>,
+    input: BufReader<Counted<File>>,
 }
 
 impl Entries {
@@ -155,7 +156,9 @@ impl Entries {
             Stop(exit::UNEXPECTED, message)
         };
         let file = File::open(path).map_err(|_| missing())?;
-        let mut input = BufReader::with_capacity(1 << 18, file);
+        let mut progress = Progress::of(file.metadata()?.len(), true);
+        progress.name(&path.file_name().unwrap_or_default().to_string_lossy());
+        let mut input = BufReader::with_capacity(1 << 18, Counted(file, progress));
         let mut bytes = [0; format::HEADER_BYTES];
         input.read_exact(&mut bytes)?;
         let header = FileHeader::from_slice(&bytes).expect("16 bytes are a header");
