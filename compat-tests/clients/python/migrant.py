@@ -56,9 +56,12 @@ def create(path, **more):
 
 def write():
     global written
-    while not stop.is_set():
-        create(f"/kazoo/n{written}")
-        written += 1
+    try:
+        while not stop.is_set():
+            create(f"/kazoo/n{written}")
+            written += 1
+    except Exception as error:  # whatever it is, the migration has failed
+        print(f"write: {error!r}", flush=True)
 
 
 zk.add_listener(count)

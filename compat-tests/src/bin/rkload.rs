@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
-use compat_tests::load::compare::{self, Options, Part};
+use compat_tests::load::cluster;
+use compat_tests::load::compare::{self, Options, Part, Table};
 use compat_tests::load::floor;
 use compat_tests::load::report::{Report, listener};
 use compat_tests::load::scenario::{self, Mixed, Server};
@@ -80,6 +81,8 @@ enum Command {
     },
     /// Run everything against ours, Java and the floor; prints a Markdown table.
     Compare(CompareArgs),
+    /// Run ensembles of three of ours and of Java; prints a Markdown table.
+    Ensembles(CompareArgs),
     /// Serve canned replies: the least a server can do.
     Floor {
         /// Port on the loopback interface.
@@ -196,7 +199,8 @@ fn main() -> Result<()> {
         Command::Sessions { server, count, at_once } => {
             print(&scenario::sessions(server.server(), count, at_once)?)
         }
-        Command::Compare(compare) => compare.run(),
+        Command::Compare(args) => args.run(compare::run),
+        Command::Ensembles(args) => args.run(cluster::run),
         Command::Floor { port, value_size } => {
             floor::serve((Ipv4Addr::LOCALHOST, port).into(), value_size)
         }
@@ -204,7 +208,7 @@ fn main() -> Result<()> {
 }
 
 impl CompareArgs {
-    fn run(self) -> Result<()> {
+    fn run(self, run: impl Fn(&Options) -> Result<Table>) -> Result<()> {
         let home = server::scratch("bench")?;
         let class_path = match self.java_class_path {
             _ if self.no_java => None,
@@ -216,7 +220,7 @@ impl CompareArgs {
             }
         };
         let binary = self.rookeeper.map_or_else(server::rookeeper_binary, Ok)?;
-        let table = compare::run(&Options {
+        let table = run(&Options {
             rookeeper: fs::canonicalize(binary).context("find the rookeeper binary")?,
             java_class_path: class_path,
             java_flags: self.java_flags.split_whitespace().map(str::to_owned).collect(),

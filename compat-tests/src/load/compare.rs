@@ -102,12 +102,12 @@ impl Cell {
 }
 
 impl Row {
-    fn new(what: impl Into<String>) -> Self {
+    pub(super) fn new(what: impl Into<String>) -> Self {
         let (ours, java, floor) = Default::default();
         Self { what: what.into(), ours, java, floor, target: None, met: None }
     }
 
-    fn cell(&mut self, name: &str) -> &mut Cell {
+    pub(super) fn cell(&mut self, name: &str) -> &mut Cell {
         match name {
             "ours" => &mut self.ours,
             "java" => &mut self.java,
@@ -116,11 +116,11 @@ impl Row {
     }
 
     /// Ours divided by Java or by the floor.
-    fn ratio(&self, to: &Cell) -> Option<f64> {
+    pub(super) fn ratio(&self, to: &Cell) -> Option<f64> {
         Some(self.ours.median()? / to.median()?)
     }
 
-    fn demand(mut self, target: impl Into<String>, met: Option<bool>) -> Self {
+    pub(super) fn demand(mut self, target: impl Into<String>, met: Option<bool>) -> Self {
         self.target = Some(target.into());
         self.met = met;
         self

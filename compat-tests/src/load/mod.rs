@@ -11,8 +11,10 @@
 //! write; CPU per read is reported as a multiple of what the floor needs for the same work, which
 //! takes machine, kernel and generator out of the number.
 //!
-//! Start reading at [`swarm`] (connections) and [`work`] (what they do), then [`compare`].
+//! Start reading at [`swarm`] (connections) and [`work`] (what they do), then [`compare`] (one
+//! server) and [`cluster`] (three).
 
+pub mod cluster;
 pub mod compare;
 pub mod floor;
 pub mod report;

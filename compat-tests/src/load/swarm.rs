@@ -66,6 +66,15 @@ impl Swarm {
         count: usize,
         at_once: usize,
     ) -> Result<(Self, Vec<Duration>)> {
+        Self::connect_to(&[addr], count, at_once)
+    }
+
+    /// Like [`Swarm::connect`], to several servers in turn.
+    pub fn connect_to(
+        addrs: &[SocketAddr],
+        count: usize,
+        at_once: usize,
+    ) -> Result<(Self, Vec<Duration>)> {
         let mut swarm = Self {
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
@@ -78,14 +87,14 @@ impl Swarm {
         let mut last = Instant::now();
         while ready < count {
             while started.len() < count && started.len() - ready < at_once {
+                swarm.open(addrs[started.len() % addrs.len()])?;
                 started.push(Instant::now());
-                swarm.open(addr)?;
             }
             let busy = swarm.wait(Some(Duration::from_secs(1)))?;
             ensure!(last.elapsed() < STALL, "no handshake completed for {STALL:?}");
             for who in busy {
                 let connection = &mut swarm.connections[who];
-                connection.flush().with_context(|| format!("connect to {addr}"))?;
+                connection.flush().with_context(|| format!("connect to {addrs:?}"))?;
                 connection.fill(&mut swarm.scratch).context("read the handshake")?;
                 let Some(frame) = connection.take_frame()? else { continue };
                 let response = ConnectResponse::from_slice(&frame)?;

@@ -66,6 +66,12 @@ impl Target {
 
     /// Starts with these lines added to `zoo.cfg`; returns the time until the first read succeeds.
     pub fn start(&mut self, settings: &[(&str, &str)]) -> Result<Duration> {
+        let started = self.launch(settings)?;
+        self.await_serving(started)
+    }
+
+    /// Starts and does not wait; returns when that was.
+    pub fn launch(&mut self, settings: &[(&str, &str)]) -> Result<Instant> {
         ensure!(self.child.is_none(), "{} runs already", self.name);
         let config = self.write_config(settings)?;
         let log = File::options().create(true).append(true).open(self.home.join("log"))?;
@@ -96,7 +102,13 @@ impl Target {
             .stderr(log)
             .spawn()
             .with_context(|| format!("start {}", self.name))?;
-        let child = self.child.insert(child);
+        self.child = Some(child);
+        Ok(started)
+    }
+
+    /// Waits until a read succeeds; returns the time since `started`.
+    pub fn await_serving(&mut self, started: Instant) -> Result<Duration> {
+        let child = self.child.as_mut().context("it does not run")?;
         loop {
             if first_read(self.addr).is_ok() {
                 return Ok(started.elapsed());
@@ -109,6 +121,11 @@ impl Target {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Its directory.
+    pub fn home(&self) -> &Path {
+        &self.home
     }
 
     /// The running server.
