@@ -253,9 +253,10 @@ impl Server {
             dirs: dirs.clone(),
             counters,
             auth_failed: net.auth_failures(),
+            drop_chance: net.drop_chance(),
+            ensemble: ensemble.clone(),
             addresses: net.addresses().to_vec(),
             begun,
-            ensemble: ensemble.clone(),
         });
         let guard = Arc::new(guard::Guarded {
             tree: reader.clone(),
@@ -368,6 +369,11 @@ fn restore(
     let orphans = if alone { storage::drop_orphans(&mut state.tree) } else { 0 };
     let ms = begun.elapsed().as_millis() as i64;
     metrics.dbinittime.add(ms);
+    metrics.startup_snap_load_time.add(state.snapshot_time.as_millis() as i64);
+    if state.replayed > 0 {
+        metrics.startup_txns_loaded.add(state.replayed as i64);
+        metrics.startup_txns_load_time.add(state.replay_time.as_millis() as i64);
+    }
     info!(
         zxid = %state.tree.last_zxid(),
         znodes = state.tree.node_count(),

@@ -24,8 +24,8 @@ use parking_lot::RwLockReadGuard;
 use tracing::{debug, error};
 
 use crate::acl::Schemes;
-use crate::base::{ErrorCode, Mono, Now, SessionId, Zxid};
-use crate::metrics::{Metrics, Summary};
+use crate::base::{ErrorCode, Mono, Now, SessionId, Wall, Zxid};
+use crate::metrics::{Metrics, Namespaces, Spread, Summary};
 use crate::outbox::{
     Admission, Attached, Counters, Fate, Handshake, Origin, Outbox, Parked, Registry, Role, State,
     Tally, WakeList, append_connect_response,
@@ -89,6 +89,99 @@ struct Desk {
     update_latency: Run,
     /// The same for parked reads.
     read_latency: Run,
+    /// Wall time of this call, and what this server is.
+    wall: Wall,
+    duty: Duty,
+    /// Ages of the transactions applied, by the stamp of whoever proposed them.
+    age: Ages,
+    section: Section,
+    /// Sizes of writes and of parked reads, per top-level znode.
+    written: Namespaces,
+    read: Namespaces,
+}
+
+/// What the server is to the transactions it applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Duty {
+    /// It proposed them, and its own log is the quorum.
+    #[default]
+    Solo,
+    /// It proposed them.
+    Leader,
+    /// It was told that they are committed.
+    Learner,
+}
+
+/// What one section did, for `CommitProcessor`'s metrics.
+#[derive(Debug, Default)]
+struct Section {
+    writes: u64,
+    own_writes: u64,
+    reads: u64,
+    /// Sessions whose queue was emptied.
+    drained: u64,
+    /// Requests that waited in the queues of the sessions that got an answer.
+    queued: Spread,
+}
+
+impl Section {
+    /// Entered once per section; times are those of the whole section, in ms.
+    fn enter(self, took: i64, metrics: &Metrics) {
+        let others = self.writes - self.own_writes;
+        metrics.write_final_proc_time_ms.add_many(took, self.writes);
+        metrics.local_write_committed_time_ms.add_many(took, self.own_writes);
+        metrics.server_write_committed_time_ms.add_many(took, others);
+        metrics.write_batch_time_in_commit_processor.add(took);
+        metrics.commit_process_time.add(took);
+        metrics.write_commit_proc_issued.add(self.writes as i64);
+        metrics.requests_in_session_queue.absorb(&self.queued);
+        if self.reads > 0 {
+            metrics.read_commit_proc_issued.add(self.reads as i64);
+            metrics.reads_after_write_in_session_queue.add(self.reads as i64);
+            metrics.reads_issued_from_session_queue.add(self.reads as i64);
+            metrics.read_final_proc_time_ms.add_many(took, self.reads);
+        }
+        if self.drained > 0 {
+            metrics.session_queues_drained.add(self.drained as i64);
+        }
+    }
+}
+
+/// Ages of transactions in ms: a value and how often in a row it came.
+#[derive(Debug, Default)]
+struct Ages {
+    value: i64,
+    times: u64,
+}
+
+impl Ages {
+    fn add(&mut self, age: i64, duty: Duty, metrics: &Metrics) {
+        if age != self.value {
+            self.enter(duty, metrics);
+            self.value = age;
+        }
+        self.times += 1;
+    }
+
+    /// The stamp is the proposer's wall clock: ages between hosts may be negative, and then count
+    /// for nothing, as in Java (`Request.logLatency`).
+    fn enter(&mut self, duty: Duty, metrics: &Metrics) {
+        let times = std::mem::take(&mut self.times);
+        if self.value < 0 || times == 0 {
+            return;
+        }
+        metrics.propagation_latency.add_many(self.value, times);
+        match duty {
+            Duty::Learner => metrics.commit_propagation_latency.add_many(self.value, times),
+            Duty::Leader => metrics.quorum_ack_latency.add_many(self.value, times),
+            Duty::Solo => {}
+        }
+        if duty != Duty::Learner {
+            // Whole ms, rounded up: no bucket promises more than is known.
+            let us = (self.value as u64 + 1) * 1000;
+            metrics.rookeeper_propose_to_commit_seconds.add(us, times);
+        }
+    }
 }
 
 /// The same value, several times.
@@ -124,6 +217,12 @@ impl Applier {
             event: Vec::new(),
             update_latency: Run::default(),
             read_latency: Run::default(),
+            wall: Wall(0),
+            duty: Duty::default(),
+            age: Ages::default(),
+            section: Section::default(),
+            written: Namespaces::default(),
+            read: Namespaces::default(),
         };
         Self { tree, desk }
     }
@@ -162,12 +261,19 @@ impl Applier {
         let desk = &mut self.desk;
         tree.set_config(text.as_bytes(), version, now.wall, &mut |change| desk.changed(change));
         drop(tree);
-        self.desk.end_section();
+        self.desk.end_section(Duration::ZERO);
+    }
+
+    /// What the server is from now on.
+    pub fn set_duty(&mut self, duty: Duty) {
+        self.desk.duty = duty;
     }
 
     /// Applies all commits, in order, and leaves `commits` empty. Returns the tree's last zxid.
-    pub fn run(&mut self, now: Mono, commits: &mut VecDeque<Commit<Origin>>) -> Zxid {
-        self.desk.now = now;
+    pub fn run(&mut self, now: Now, commits: &mut VecDeque<Commit<Origin>>) -> Zxid {
+        self.desk.now = now.mono;
+        self.desk.wall = now.wall;
+        self.desk.parts.metrics.commit_commit_proc_req_queued.add(commits.len() as i64);
         let mut last = Zxid::ZERO;
         while !commits.is_empty() {
             let mut tree = self.tree.write();
@@ -181,8 +287,11 @@ impl Applier {
             }
             last = tree.last_zxid();
             drop(tree);
-            self.desk.end_section();
+            self.desk.end_section(begun.elapsed());
         }
+        let metrics = &self.desk.parts.metrics;
+        self.desk.written.enter(&metrics.write_per_namespace);
+        self.desk.read.enter(&metrics.read_per_namespace);
         last
     }
 }
@@ -198,6 +307,10 @@ impl Desk {
                     self.parts.metrics.digest_mismatches_count.add(1);
                     error!(zxid = %proposal.zxid(), expected, actual, "digest mismatch");
                 }
+                let age = self.wall.0 - proposal.header.time;
+                self.age.add(age, self.duty, &self.parts.metrics);
+                self.section.writes += 1;
+                self.section.own_writes += u64::from(origin.is_some());
                 if proposal.header.kind == op::CLOSE_SESSION {
                     self.close_session(SessionId(proposal.header.client_id), origin.as_ref());
                 }
@@ -262,6 +375,8 @@ impl Desk {
             ChangeKind::Deleted => Trigger::Deleted,
             ChangeKind::DataChanged => Trigger::DataChanged,
         };
+        let set = &self.parts.metrics.write_per_namespace;
+        self.written.add(change.path, (change.path.len() + change.bytes) as i64, set);
         let watches = self.parts.watches.clone();
         watches.trigger(what, change.path, &mut |fired| self.fire(change, fired));
     }
@@ -374,6 +489,7 @@ impl Desk {
 
     /// Takes the request off the front of the parked ones (`SESSION-FIFO`).
     fn unpark(&mut self, state: &mut State, origin: &Origin) {
+        self.section.queued.add(state.parked.len() as i64, 1);
         match state.parked.pop_front() {
             Some(Parked::Write { xid, op, large_bytes, .. })
                 if xid == origin.xid && op == origin.op =>
@@ -400,6 +516,7 @@ impl Desk {
             if matches!(next, Parked::Write { .. }) {
                 return;
             }
+            self.section.reads += 1;
             let before = state.out.len();
             let (xid, op, received) = match state.parked.pop_front() {
                 Some(Parked::Read { frame, identities, received }) => {
@@ -416,6 +533,10 @@ impl Desk {
                     };
                     let watches = &self.parts.watches;
                     read::execute(tree, watches, &context, header.xid, &request, &mut state.out);
+                    if let Some((path, bytes)) = read::shown(&request, &state.out[before..]) {
+                        let set = &self.parts.metrics.read_per_namespace;
+                        self.read.add(path, bytes, set);
+                    }
                     (header.xid, header.kind, received)
                 }
                 Some(Parked::Answer { xid, op, err, received }) => {
@@ -434,10 +555,12 @@ impl Desk {
             let latency = self.now.since(received);
             self.tally.answer(latency, state.out.len() - before);
             self.read_latency.add(latency, &self.parts.metrics.readlatency);
+            self.parts.metrics.read_commitproc_time_ms.add(latency as i64);
         }
+        self.section.drained += 1;
     }
 
-    fn end_section(&mut self) {
+    fn end_section(&mut self, took: Duration) {
         self.parts.admission.give_back(std::mem::take(&mut self.answered));
         self.parts.admission.give_back_large(std::mem::take(&mut self.large_bytes));
         self.parts.wakes.ring();
@@ -446,6 +569,9 @@ impl Desk {
         metrics.response_bytes.add(tally.response_bytes as i64);
         self.update_latency.enter(&metrics.updatelatency);
         self.read_latency.enter(&metrics.readlatency);
+        self.age.enter(self.duty, metrics);
         self.parts.counters.add(&tally);
+        let section = std::mem::take(&mut self.section);
+        section.enter(took.as_millis() as i64, metrics);
     }
 }

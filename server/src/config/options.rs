@@ -77,6 +77,7 @@ impl Config {
                 local_session_weight: tokens.local_weight.into(),
             },
             sessionless_timeout_ms: count(self.client_io.sessionless_timeout_ms),
+            ensemble_auth_named: self.auth.ensemble_auth_names.is_some(),
             allow_sasl_failed_clients: self.auth.allow_sasl_failed_clients,
             ..net::Options::default()
         }
@@ -111,6 +112,7 @@ impl Config {
             },
             flush_delay_ms: count(self.storage.flush_delay_ms),
             flush_poll_ms: count(self.storage.max_write_queue_poll_ms),
+            ack_logging_frequency: count(self.election.ack_logging_frequency),
             purge_retain_count: size(self.snap_retain_count),
             purge_interval_ms: hours * 3_600_000,
             purge_field_max: size(self.limits.jute_max_buffer) + size(self.limits.jute_extra_size),
@@ -224,6 +226,7 @@ impl Config {
             close_session_txn: self.storage.close_session_txn,
             reconfig_enabled: self.ensemble.reconfig_enabled,
             hash_seed,
+            metrics: None,
         }
     }
 

@@ -166,8 +166,10 @@ impl Links {
         self.push(link, Item::End, 0);
     }
 
-    pub(super) fn remote(&self, link: Link) -> Option<SocketAddr> {
-        self.shared.links.lock().get(&link)?.stream.peer_addr().ok()
+    pub(super) fn sight(&self, link: Link) -> Option<(Option<SocketAddr>, usize, usize)> {
+        let wire = self.shared.links.lock().get(&link).cloned()?;
+        let queue = wire.queue.lock();
+        Some((wire.stream.peer_addr().ok(), queue.items.len(), queue.bytes))
     }
 
     pub(super) fn take_received(&self, link: Link) -> Option<DataTree> {

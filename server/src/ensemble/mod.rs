@@ -143,9 +143,9 @@ impl Ensemble {
         self.links.close(link, why);
     }
 
-    /// Where the other end of a link is.
-    pub fn remote(&self, link: Link) -> Option<SocketAddr> {
-        self.links.remote(link)
+    /// The other side's address, and packets and bytes that wait for it.
+    pub fn sight(&self, link: Link) -> Option<(Option<SocketAddr>, usize, usize)> {
+        self.links.sight(link)
     }
 
     /// The tree a link received, see [`Event::SnapshotReceived`].

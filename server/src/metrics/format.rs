@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::instruments::Summary;
+use super::instruments::{HISTOGRAM_BOUNDS_US, Histogram, Summary};
 use super::names::{Instrument, Metrics};
 
 /// A gauge's value.
@@ -107,6 +107,7 @@ impl Metrics {
         let mut summary_samples = Vec::new();
         for (name, instrument) in self.all() {
             match instrument {
+                Instrument::Histogram(times) => push_histogram(&mut summary_samples, name, times),
                 Instrument::Counter(counter) => int(name.to_owned(), counter.get()),
                 Instrument::CounterSet(set) => {
                     set.values().into_iter().for_each(|(key, n)| int(format!("{key}_{name}"), n));
@@ -176,6 +177,9 @@ impl Metrics {
                         page.line(name, "", &key_label(&key), value as f64);
                     }
                 }),
+                Instrument::Histogram(times) => {
+                    page.family(name, "histogram", |page| page.histogram(name, times));
+                }
                 Instrument::Summary(summary) => {
                     page.family(name, "summary", |page| page.summary(name, "", summary));
                 }
@@ -201,6 +205,23 @@ fn push_summary(out: &mut Vec<Sample>, name: &str, summary: &Summary) {
         for (part, value) in ["p50", "p95", "p99", "p999"].iter().zip(percentiles) {
             push(part, Gauge::Int(value));
         }
+    }
+}
+
+/// Count, sum in seconds, and the bounds at which half, 95 % and 99 % of the values lie.
+fn push_histogram(out: &mut Vec<Sample>, name: &str, times: &Histogram) {
+    let all = times.cumulated();
+    let count = all.last().copied().unwrap_or(0);
+    let mut push = |part: &str, value| out.push(Sample { name: format!("{part}_{name}"), value });
+    push("cnt", Gauge::Int(count as i64));
+    push("sum", Gauge::Double(times.sum_seconds()));
+    for (part, share) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
+        let rank = (count as f64 * share).ceil() as u64;
+        let bucket = all.partition_point(|sum| *sum < rank);
+        // What lies above the last bound is shown as the last bound.
+        let bound = HISTOGRAM_BOUNDS_US.get(bucket).or(HISTOGRAM_BOUNDS_US.last());
+        let bound = if count == 0 { 0 } else { bound.copied().unwrap_or(0) };
+        push(part, Gauge::Double(bound as f64 / 1e6));
     }
 }
 
@@ -240,6 +261,17 @@ impl Page<'_> {
         } else {
             writeln!(self.text, "{name}{suffix}{{{labels}}} {value}")
         };
+    }
+
+    fn histogram(&mut self, name: &str, times: &Histogram) {
+        let all = times.cumulated();
+        let bounds = HISTOGRAM_BOUNDS_US.iter().map(|us| java_double(*us as f64 / 1e6));
+        let bounds = bounds.chain(["+Inf".to_owned()]);
+        for (bound, count) in bounds.zip(all) {
+            self.line(name, "_bucket", &format!("le=\"{bound}\","), count as f64);
+        }
+        self.line(name, "_count", "", all.last().copied().unwrap_or(0) as f64);
+        self.line(name, "_sum", "", times.sum_seconds());
     }
 
     fn summary(&mut self, name: &str, labels: &str, summary: &Summary) {
@@ -352,6 +384,7 @@ mod tests {
         let metrics = Metrics::new(true);
         metrics.commit_count.add(12);
         (1..=10).for_each(|v| metrics.readlatency.add(v));
+        metrics.rookeeper_fsync_seconds.add(150, 3);
         metrics.write_per_namespace.add("a\"b", 7);
         let gauges = Gauges {
             gauges: vec![("uptime", Some(Gauge::Int(29_360_128))), ("learners", None)],
@@ -367,6 +400,11 @@ mod tests {
              readlatency_count 10.0\nreadlatency_sum 55.0\n",
             "# TYPE fsynctime summary\nfsynctime{quantile=\"0.5\",} NaN\nfsynctime_count 0.0\n",
             "write_per_namespace{key=\"a\\\"b\",quantile=\"0.5\",} 7.0\n",
+            "# TYPE rookeeper_fsync_seconds histogram\n",
+            "rookeeper_fsync_seconds_bucket{le=\"1.0E-4\",} 0.0\n\
+             rookeeper_fsync_seconds_bucket{le=\"2.0E-4\",} 3.0\n",
+            "rookeeper_fsync_seconds_bucket{le=\"+Inf\",} 3.0\n\
+             rookeeper_fsync_seconds_count 3.0\nrookeeper_fsync_seconds_sum 4.5E-4\n",
             "write_per_namespace_sum{key=\"a\\\"b\",} 7.0\n",
         ] {
             assert!(text.contains(part), "{part}\n---\n{text}");

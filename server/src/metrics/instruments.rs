@@ -111,8 +111,23 @@ impl Summary {
                 let more = times as i64 - 1;
                 self.sum.fetch_add(value.saturating_mul(more), Relaxed);
                 self.count.fetch_add(more, Relaxed);
+                if let Some(window) = self.window.as_ref().and_then(OnceLock::get) {
+                    window.add_many(value, more as u32);
+                }
             }
         }
+    }
+
+    /// Records what was collected elsewhere. Percentiles see its average.
+    pub fn absorb(&self, spread: &Spread) {
+        if spread.count == 0 {
+            return;
+        }
+        let average = spread.sum / spread.count as i64;
+        self.add_many(average, spread.count);
+        self.sum.fetch_add(spread.sum - average * spread.count as i64, Relaxed);
+        self.min.fetch_min(spread.min, Relaxed);
+        self.max.fetch_max(spread.max, Relaxed);
     }
 
     /// Average, rounded half up to four decimals; 0 when empty.
@@ -234,6 +249,96 @@ fn quantile(sorted: &[i64], q: f64) -> i64 {
     (lower + (position - position.floor()) * (upper - lower) + 0.5).floor() as i64
 }
 
+/// Values collected by one thread between two entries into a [`Summary`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spread {
+    /// Number of values.
+    pub count: u64,
+    /// Their sum.
+    pub sum: i64,
+    /// The smallest; `i64::MAX` before the first.
+    pub min: i64,
+    /// The largest; `i64::MIN` before the first.
+    pub max: i64,
+}
+
+impl Default for Spread {
+    fn default() -> Self {
+        Self { count: 0, sum: 0, min: i64::MAX, max: i64::MIN }
+    }
+}
+
+impl Spread {
+    /// Adds the same value `times` times.
+    #[inline]
+    pub fn add(&mut self, value: i64, times: u64) {
+        if times > 0 {
+            self.count += times;
+            self.sum += value * times as i64;
+            self.min = self.min.min(value);
+            self.max = self.max.max(value);
+        }
+    }
+}
+
+/// Upper bounds of a [`Histogram`]'s buckets, µs; the last bucket has none.
+pub const HISTOGRAM_BOUNDS_US: [u64; 16] = [
+    20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000,
+    1_000_000, 5_000_000,
+];
+
+/// Times in buckets: what Java's summaries in whole milliseconds cannot show.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct Histogram {
+    buckets: [AtomicU64; HISTOGRAM_BOUNDS_US.len() + 1],
+    sum_us: AtomicU64,
+}
+
+impl Histogram {
+    /// Empty.
+    pub const fn new() -> Self {
+        let buckets = [const { AtomicU64::new(0) }; HISTOGRAM_BOUNDS_US.len() + 1];
+        Self { buckets, sum_us: AtomicU64::new(0) }
+    }
+
+    /// Records a time of `us` microseconds, `times` times.
+    pub fn add(&self, us: u64, times: u64) {
+        if times == 0 {
+            return;
+        }
+        let bucket = HISTOGRAM_BOUNDS_US.partition_point(|bound| *bound < us);
+        self.buckets[bucket].fetch_add(times, Relaxed);
+        self.sum_us.fetch_add(us.saturating_mul(times), Relaxed);
+    }
+
+    /// Values at or below each bound, then all of them.
+    pub fn cumulated(&self) -> [u64; HISTOGRAM_BOUNDS_US.len() + 1] {
+        let mut sum = 0;
+        std::array::from_fn(|index| {
+            sum += self.buckets[index].load(Relaxed);
+            sum
+        })
+    }
+
+    /// Sum of all values, seconds.
+    pub fn sum_seconds(&self) -> f64 {
+        self.sum_us.load(Relaxed) as f64 / 1e6
+    }
+
+    pub(super) fn reset(&self) {
+        self.buckets.iter().for_each(|bucket| bucket.store(0, Relaxed));
+        self.sum_us.store(0, Relaxed);
+    }
+}
+
+/// Keys of a set that collects from outside input; further ones share [`OTHER_KEYS`].
+const KEYS_MAX: usize = 1000;
+/// The same where each key costs a window (tens of KiB).
+const KEYS_MAX_WINDOWED: usize = 250;
+/// The key of everything beyond the limit.
+const OTHER_KEYS: &str = "other_namespaces";
+
 /// Counters by key (`SimpleCounterSet`).
 #[derive(Debug, Default)]
 pub struct CounterSet(RwLock<BTreeMap<String, Arc<Counter>>>);
@@ -249,7 +354,9 @@ impl CounterSet {
         if let Some(counter) = self.0.read().get(key) {
             return counter.add(n);
         }
-        self.0.write().entry(key.to_owned()).or_default().add(n);
+        let mut counters = self.0.write();
+        let key = if counters.len() < KEYS_MAX { key } else { OTHER_KEYS };
+        counters.entry(key.to_owned()).or_default().add(n);
     }
 
     /// Keys and values.
@@ -290,6 +397,8 @@ impl SummarySet {
             return summary.clone();
         }
         let mut summaries = self.summaries.write();
+        let max = if self.windowed { KEYS_MAX_WINDOWED } else { KEYS_MAX };
+        let key = if summaries.len() < max { key } else { OTHER_KEYS };
         let summary = summaries
             .entry(key.to_owned())
             .or_insert_with(|| Arc::new(Summary::new(self.detail, self.windowed)));
@@ -348,6 +457,46 @@ mod tests {
         assert!((47_000..53_000).contains(&p50), "{p50}");
         assert!((93_500..96_500).contains(&p95), "{p95}");
         assert!((98_300..99_700).contains(&p99), "{p99}");
+    }
+
+    #[test]
+    fn a_spread_is_absorbed_exactly() {
+        let summary = Summary::new(Detail::Basic, true);
+        let mut spread = Spread::default();
+        summary.absorb(&spread);
+        assert_eq!((summary.count(), summary.min()), (0, 0));
+        spread.add(3, 2);
+        spread.add(10, 1);
+        summary.absorb(&spread);
+        summary.add(1);
+        assert_eq!((summary.count(), summary.sum(), summary.min(), summary.max()), (4, 17, 1, 10));
+        assert_eq!(summary.windowed(&[0.5]), Some(vec![5]), "the average counts in the window");
+    }
+
+    #[test]
+    fn histograms_cumulate() {
+        let histogram = Histogram::new();
+        for (us, times) in [(0, 1), (20, 1), (21, 2), (9_000_000, 1), (1, 0)] {
+            histogram.add(us, times);
+        }
+        let all = histogram.cumulated();
+        assert_eq!((all[0], all[1], all[15], all[16]), (2, 4, 4, 5));
+        assert!((histogram.sum_seconds() - 9.000062).abs() < 1e-9);
+    }
+
+    #[test]
+    fn keys_from_outside_are_bounded() {
+        let set = SummarySet::new(Detail::Basic, true);
+        let counters = CounterSet::new();
+        (0..2000).for_each(|key| {
+            set.add(&key.to_string(), 1);
+            counters.add(&key.to_string(), 1);
+        });
+        let values = set.values();
+        assert_eq!(values.len(), KEYS_MAX_WINDOWED + 1);
+        let rest = values.iter().find(|(key, _)| key == OTHER_KEYS).map(|(_, s)| s.count());
+        assert_eq!(rest, Some(2000 - KEYS_MAX_WINDOWED as i64));
+        assert_eq!(counters.values().len(), KEYS_MAX + 1);
     }
 
     #[test]

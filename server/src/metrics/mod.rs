@@ -18,8 +18,12 @@
 mod format;
 mod instruments;
 mod names;
+mod namespaces;
 mod window;
 
 pub use format::{Gauge, GaugeSet, Gauges, Sample, java_double, round4};
-pub use instruments::{Counter, CounterSet, Detail, Summary, SummarySet};
+pub use instruments::{
+    Counter, CounterSet, Detail, HISTOGRAM_BOUNDS_US, Histogram, Spread, Summary, SummarySet,
+};
 pub use names::Metrics;
+pub use namespaces::{Namespaces, top_namespace};

@@ -1,6 +1,6 @@
 //! The list: every name and kind of `ServerMetrics`, once.
 
-use super::instruments::{Counter, CounterSet, Detail, Summary, SummarySet};
+use super::instruments::{Counter, CounterSet, Detail, Histogram, Summary, SummarySet};
 use crate::base::Mono;
 
 /// What the list holds, for whoever walks it.
@@ -10,6 +10,7 @@ pub(super) enum Instrument<'a> {
     CounterSet(&'a CounterSet),
     Summary(&'a Summary),
     SummarySet(&'a SummarySet),
+    Histogram(&'a Histogram),
 }
 
 macro_rules! metrics {
@@ -41,6 +42,9 @@ macro_rules! metrics {
     (@type advanced) => { Summary };
     (@type basic_set) => { SummarySet };
     (@type advanced_set) => { SummarySet };
+    (@type histogram) => { Histogram };
+    (@new histogram, $p:ident) => { Histogram::new() };
+    (@wrap histogram, $e:expr) => { Instrument::Histogram($e) };
     (@new counter, $p:ident) => { Counter::new() };
     (@new counter_set, $p:ident) => { CounterSet::new() };
     (@new basic, $p:ident) => { Summary::new(Detail::Basic, $p) };
@@ -300,6 +304,14 @@ metrics! {
     advanced jvm_pause_time_ms;
     /// Writes refused by a hard quota, per top-level znode.
     counter_set quota_exceeded_error_per_namespace;
+    /// Not Java's: one sync of the log.
+    histogram rookeeper_fsync_seconds;
+    /// Not Java's: the oldest transaction of a batch waiting for the log.
+    histogram rookeeper_log_queue_seconds;
+    /// Not Java's: from proposal to commit, on a leader and on a standalone server.
+    histogram rookeeper_propose_to_commit_seconds;
+    /// Not Java's: from the arrival of a burst to its reads' replies, a sample of the bursts.
+    histogram rookeeper_read_seconds;
 }
 
 impl Metrics {
@@ -326,6 +338,7 @@ impl Metrics {
                 Instrument::CounterSet(set) => set.reset(),
                 Instrument::Summary(summary) => summary.reset(),
                 Instrument::SummarySet(set) => set.reset(),
+                Instrument::Histogram(histogram) => histogram.reset(),
             }
         }
     }
@@ -336,7 +349,7 @@ impl Metrics {
             match instrument {
                 Instrument::Summary(summary) => summary.rotate(now),
                 Instrument::SummarySet(set) => set.rotate(now),
-                Instrument::Counter(_) | Instrument::CounterSet(_) => {}
+                Instrument::Counter(_) | Instrument::CounterSet(_) | Instrument::Histogram(_) => {}
             }
         }
     }

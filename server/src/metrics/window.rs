@@ -55,8 +55,12 @@ fn value_of(cell: usize) -> i64 {
 
 impl Window {
     pub(super) fn add(&self, value: i64) {
+        self.add_many(value, 1);
+    }
+
+    pub(super) fn add_many(&self, value: i64, times: u32) {
         let bucket = &self.buckets[self.current.load(Relaxed) % BUCKETS];
-        bucket[cell_of(value)].fetch_add(1, Relaxed);
+        bucket[cell_of(value)].fetch_add(times, Relaxed);
     }
 
     /// Drops what is older than ten minutes.

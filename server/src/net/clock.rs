@@ -15,6 +15,12 @@ pub fn wall() -> Wall {
     Wall(millis(ClockId::CLOCK_REALTIME))
 }
 
+/// Monotonic µs, for what is measured finer than ms.
+pub fn micros() -> u64 {
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every Linux has this clock");
+    time.tv_sec() as u64 * 1_000_000 + time.tv_nsec() as u64 / 1000
+}
+
 /// Both clocks.
 pub fn now() -> Now {
     Now { mono: mono(), wall: wall() }

@@ -13,10 +13,12 @@ use std::net::Shutdown;
 use std::sync::Arc;
 
 use mio::net::TcpStream;
-use tracing::debug;
+use tracing::{debug, info, warn};
 
 use super::clock;
+use super::fourlw::java_address;
 use super::limits::Admitted;
+use super::request::{Split, split};
 use super::station::Desk;
 use super::{Shared, handshake, request};
 use crate::acl::{Identity, host_address};
@@ -200,13 +202,52 @@ impl Conn {
             }
         };
         if next == Next::Wait && self.stalled {
+            if self.ended && shared.options.request_throttle.drops_orphans() {
+                desk.ledger.stale_dropped += self.frames_held(shared);
+                return Next::Close;
+            }
             desk.ledger.throttle_waits += 1;
             return Next::Stalled;
         }
-        if next == Next::Close && matches!(self.phase, Phase::Open { .. }) {
-            desk.ledger.dropped += 1;
-        }
         next
+    }
+
+    /// Complete frames that wait for the request throttle.
+    fn frames_held(&self, shared: &Shared) -> u64 {
+        let (mut rest, mut count) = (&self.inbox[..], 0);
+        while let Split::Frame(frame) = split(rest, shared.options.frame_max) {
+            rest = &rest[4 + frame.len()..];
+            count += 1;
+        }
+        count
+    }
+
+    /// `Len error`: what stands where a length should be.
+    pub fn log_length(&self, bytes: &[u8]) {
+        let Some(prefix) = bytes.first_chunk() else { return };
+        let length = i32::from_be_bytes(*prefix);
+        let negative = if length < 0 { "is negative" } else { "is larger than jute.maxbuffer" };
+        warn!(
+            "Len error. A message from {} with advertised length of {length} {negative}",
+            java_address(self.outbox.remote)
+        );
+    }
+
+    /// The client is gone, or closed its half (`NIOServerCnxn.handleFailedRead`).
+    fn lost(&self, desk: &mut Desk) {
+        if matches!(self.phase, Phase::Word | Phase::Leaving) {
+            return;
+        }
+        desk.ledger.dropped += 1;
+        let session = match self.phase {
+            Phase::Open { session, .. } => session.0,
+            _ => 0,
+        };
+        info!(
+            "Unable to read additional data from client, it probably closed the socket: address = \
+             {}, session = 0x{session:x}",
+            java_address(self.outbox.remote)
+        );
     }
 
     /// Frees everything others hold of this connection.
@@ -305,7 +346,10 @@ impl Conn {
         let mut scratch = desk.take_scratch();
         let read = self.stream.read(&mut scratch);
         let outcome = match read {
-            Ok(0) => Fill::Close,
+            Ok(0) => {
+                self.lost(desk);
+                Fill::Close
+            }
             Ok(read) => {
                 desk.ledger.received_bytes += read as u64;
                 // A short read drained the socket; the next bytes raise a new edge. Unless the
@@ -332,6 +376,7 @@ impl Conn {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Fill::Nothing,
             Err(error) => {
                 debug!(remote = %self.outbox.remote, %error, "connection lost");
+                desk.ledger.dropped += 1;
                 Fill::Close
             }
         };
@@ -403,13 +448,20 @@ impl Conn {
             let rest = &bytes[used..];
             let (more, progress) = match self.phase {
                 Phase::Open { timeout_ms, .. } if self.is_stale(shared, desk.now, timeout_ms) => {
-                    shared.metrics.stale_requests.add(1);
-                    shared.metrics.stale_requests_dropped.add(1);
+                    desk.ledger.stale_dropped += 1;
                     return Err("requests waited longer than the session lives");
                 }
                 Phase::Open { session, timeout_ms } => {
                     self.deadline = silence_limit(desk.now, timeout_ms.max(0) as u64);
-                    request::run(self, shared, desk, session, rest)
+                    let before = desk.tally.received;
+                    let ran = request::run(self, shared, desk, session, rest);
+                    let handled = desk.tally.received - before;
+                    let waited = desk.now.since(self.inbox_since);
+                    desk.ledger.throttle_queue.add(waited as i64, handled);
+                    if waited > 0 && self.is_orphan(shared, waited, timeout_ms) {
+                        desk.ledger.stale += handled;
+                    }
+                    ran
                 }
                 _ => handshake::run(self, shared, desk, rest),
             };
@@ -432,6 +484,14 @@ impl Conn {
             && throttle.drop_stale
             && throttle.stale_latency_check
             && now.since(self.inbox_since) > timeout_ms.max(0) as u64
+    }
+
+    /// What was handled though nobody waits for it any more (`Request.isStale`): the request waited,
+    /// and its client is gone or its session's time is over.
+    fn is_orphan(&self, shared: &Shared, waited: u64, timeout_ms: i32) -> bool {
+        let throttle = &shared.options.request_throttle;
+        (throttle.stale_connection_check && self.ended)
+            || (throttle.stale_latency_check && waited > timeout_ms.max(0) as u64)
     }
 
     /// Writes what can be written. False if the connection is done for.

@@ -1,7 +1,7 @@
 //! The first frame of a connection: a four-letter word or a connect request.
 
 use jute::proto::{ConnectRequest, op};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::conn::{Conn, Phase, Progress};
 use super::fourlw::java_address;
@@ -28,7 +28,10 @@ pub(super) fn run(
     }
     match split(bytes, shared.options.frame_max) {
         Split::Partial => (0, Progress::Partial),
-        Split::Bad => (0, Progress::Close("length of the first frame")),
+        Split::Bad => {
+            conn.log_length(bytes);
+            (0, Progress::Close("length of the first frame"))
+        }
         Split::Frame(frame) => {
             desk.tally.received += 1;
             let progress = match connect(conn, shared, desk, frame) {
@@ -49,6 +52,10 @@ fn four_letter_word(
     bytes: &[u8],
 ) -> (usize, Progress) {
     let Some(rest) = bytes[4..].get(..needs) else { return (0, Progress::Partial) };
+    if tracing::enabled!(tracing::Level::INFO) {
+        let name = String::from_utf8_lossy(&word);
+        info!("Processing {name} command from {}", java_address(conn.outbox.remote));
+    }
     desk.tally.received += 1;
     desk.tally.sent += 1;
     conn.outbox.lock().stats.received += 1;
@@ -67,26 +74,40 @@ fn connect(
     let (request, with_read_only) =
         ConnectRequest::decode_any(frame).map_err(|_| "undecodable connect request")?;
     conn.outbox.lock().stats.received += 1;
-    desk.ledger.connection_requests += 1;
     let session = SessionId(request.session_id);
     let weight = match session.0 {
         0 if shared.role.has_local_sessions() => Weight::NewLocal,
         0 => Weight::NewGlobal,
         _ => Weight::Renewed,
     };
-    if !shared.handshakes.lock().admit(desk.now, weight) {
-        desk.ledger.rejected += 1;
-        return Err("connection throttle");
-    }
+    let deficit = {
+        let mut throttle = shared.handshakes.lock();
+        let admitted = throttle.admit(desk.now, weight);
+        let chance = throttle.drop_chance().to_bits();
+        shared.drop_chance.store(chance, std::sync::atomic::Ordering::Relaxed);
+        if !admitted {
+            desk.ledger.rejected += 1;
+            return Err("connection throttle");
+        }
+        throttle.deficit()
+    };
+    desk.ledger.connection_requests += 1;
+    desk.ledger.token_deficit.add(deficit, 1);
     if !shared.role.is_serving() {
         return Err("not serving");
     }
+    let remote = java_address(conn.outbox.remote);
     if shared.role.is_read_only() && !request.read_only {
-        let remote = conn.outbox.remote;
-        info!("Refusing session request for not-read-only client {}", java_address(remote));
+        info!("Refusing session request for not-read-only client {remote}");
         return Err("a read-only server and a client that wants to write");
     }
-    if Zxid(request.last_zxid_seen) > shared.tree.read().last_zxid() {
+    let last = shared.tree.read().last_zxid();
+    if Zxid(request.last_zxid_seen) > last {
+        info!(
+            "Refusing session(0x{:x}) request for client {remote} as it has seen zxid 0x{:x} our \
+             last zxid is 0x{:x} client must try another server",
+            session.0, request.last_zxid_seen, last.0
+        );
         return Err("the client has seen a later transaction than this server");
     }
     let options = &shared.options;
@@ -100,6 +121,7 @@ fn connect(
     } else {
         // Stricter than Java, which closes the session's present connection before it looks at
         // the password: a stranger cannot push anybody out.
+        warn!("Incorrect password from {remote} for session 0x{:x}", session.0);
         refuse(conn, with_read_only);
         return Ok(());
     };

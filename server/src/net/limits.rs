@@ -28,21 +28,30 @@ pub(super) struct Admitted {
     open: Arc<Mutex<Open>>,
 }
 
+/// Which limit a connection ran into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    /// `maxCnxns`: so many are open.
+    InAll(usize),
+    /// `maxClientCnxns` of its address.
+    OfAddress,
+}
+
 impl Limits {
     /// Lets a connection in, unless `maxClientCnxns` or `maxCnxns` is reached.
-    pub fn admit(&self, remote: SocketAddr, options: &Options) -> Option<Admitted> {
+    pub fn admit(&self, remote: SocketAddr, options: &Options) -> Result<Admitted, Full> {
         let mut open = self.open.lock();
         if options.connections_max > 0 && open.total >= options.connections_max {
-            return None;
+            return Err(Full::InAll(open.total));
         }
         let max = options.connections_per_address_max;
         let held = open.by_address.entry(remote.ip()).or_default();
         if max > 0 && *held >= max {
-            return None;
+            return Err(Full::OfAddress);
         }
         *held += 1;
         open.total += 1;
-        Some(Admitted { remote, open: self.open.clone() })
+        Ok(Admitted { remote, open: self.open.clone() })
     }
 }
 
@@ -121,6 +130,16 @@ impl HandshakeThrottle {
         true
     }
 
+    /// Tokens missing in the bucket (`BlueThrottle.getDeficit`).
+    pub fn deficit(&self) -> i64 {
+        self.tokens_max.saturating_sub(self.tokens)
+    }
+
+    /// The probability with which a handshake is dropped whatever the bucket holds.
+    pub fn drop_chance(&self) -> f64 {
+        self.drop_chance
+    }
+
     fn refill(&mut self, now: Mono) {
         let elapsed = now.since(self.filled);
         if elapsed > self.options.fill_time_ms {
@@ -168,11 +187,11 @@ mod tests {
         let two: SocketAddr = "10.0.0.2:1".parse().unwrap();
         let a = limits.admit(one, &options).unwrap();
         let _b = limits.admit(one, &options).unwrap();
-        assert!(limits.admit(one, &options).is_none(), "two per address");
+        assert_eq!(limits.admit(one, &options).err(), Some(Full::OfAddress));
         let _c = limits.admit(two, &options).unwrap();
-        assert!(limits.admit(two, &options).is_none(), "three in all");
+        assert_eq!(limits.admit(two, &options).err(), Some(Full::InAll(3)));
         drop(a);
-        assert!(limits.admit(one, &options).is_some());
+        assert!(limits.admit(one, &options).is_ok());
     }
 
     #[test]

@@ -108,6 +108,8 @@ struct Shared {
     limits: Limits,
     handshakes: Mutex<HandshakeThrottle>,
     auth_failed: Arc<AtomicU64>,
+    /// Probability with which the throttle drops a handshake, as the bits of a double.
+    drop_chance: Arc<AtomicU64>,
     metrics: Arc<Metrics>,
 }
 
@@ -131,6 +133,7 @@ pub struct Net {
     listeners: Vec<TcpListener>,
     stations: Vec<Station>,
     auth_failed: Arc<AtomicU64>,
+    drop_chance: Arc<AtomicU64>,
 }
 
 /// Running I/O threads.
@@ -156,6 +159,7 @@ impl Net {
         let mut addresses = Vec::new();
         for address in &options.addresses {
             let failed = |source| ListenError { address: *address, source };
+            info!("binding to port {}", fourlw::java_address(*address));
             let listener = listen(*address, options.backlog).map_err(failed)?;
             addresses.push(listener.local_addr().map_err(failed)?);
             listeners.push(listener);
@@ -171,7 +175,8 @@ impl Net {
                 address: options.addresses.first().copied().unwrap_or(([0, 0, 0, 0], 0).into()),
                 source,
             })?;
-        Ok(Self { options, addresses, listeners, stations, auth_failed: Arc::default() })
+        let (auth_failed, drop_chance) = Default::default();
+        Ok(Self { options, addresses, listeners, stations, auth_failed, drop_chance })
     }
 
     /// The bound addresses with their real ports.
@@ -194,9 +199,14 @@ impl Net {
         self.auth_failed.clone()
     }
 
+    /// The probability with which handshakes are dropped, as the bits of a double.
+    pub fn drop_chance(&self) -> Arc<AtomicU64> {
+        self.drop_chance.clone()
+    }
+
     /// Starts the I/O threads.
     pub fn serve(self, parts: Parts) -> io::Result<Running> {
-        let Self { options, addresses, listeners, mut stations, auth_failed } = self;
+        let Self { options, addresses, listeners, mut stations, auth_failed, drop_chance } = self;
         let inboxes: Vec<_> = stations.iter().map(Station::inbox).collect();
         if let Some(first) = stations.first_mut() {
             first.listen(listeners, inboxes.clone())?;
@@ -218,6 +228,7 @@ impl Net {
             limits: Limits::default(),
             handshakes: Mutex::new(throttle),
             auth_failed,
+            drop_chance,
             metrics: parts.metrics,
         });
         let mut threads = Vec::new();
@@ -230,7 +241,7 @@ impl Net {
             })?);
         }
         for address in addresses {
-            info!(%address, "serving clients");
+            info!("bound to port {}", fourlw::java_address(address));
         }
         Ok(Running { inboxes, threads: Mutex::new(threads) })
     }

@@ -39,6 +39,8 @@ pub struct Options {
     /// A connection without session is closed after this long, ms
     /// (`zookeeper.nio.sessionlessCnxnTimeout`).
     pub sessionless_timeout_ms: u64,
+    /// The scheme `ensemble` has names to compare with (`zookeeper.ensembleAuthName`).
+    pub ensemble_auth_named: bool,
     /// A failed SASL exchange does not close the connection (`allowSaslFailedClients`).
     pub allow_sasl_failed_clients: bool,
     /// Bytes of unsent replies above which a connection is not read.
@@ -66,6 +68,7 @@ impl Default for Options {
             request_throttle: RequestThrottle::default(),
             connection_throttle: ConnectionThrottle::default(),
             sessionless_timeout_ms: 10_000,
+            ensemble_auth_named: false,
             allow_sasl_failed_clients: false,
             outbox_high_bytes: 4 * 1024 * 1024,
             outbox_max_bytes: 64 * 1024 * 1024,
@@ -89,6 +92,13 @@ pub struct RequestThrottle {
     pub stale_latency_check: bool,
     /// A request that waited longer is answered THROTTLEDOP (`throttled_op_wait_time`), ms, 0 off.
     pub op_wait_time_ms: u64,
+}
+
+impl RequestThrottle {
+    /// Requests of clients that are gone are not executed while the throttle holds them back.
+    pub fn drops_orphans(&self) -> bool {
+        self.requests_max > 0 && self.drop_stale && self.stale_connection_check
+    }
 }
 
 impl Default for RequestThrottle {

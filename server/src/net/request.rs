@@ -7,10 +7,11 @@
 use bytes::Bytes;
 use jute::proto::{AuthPacket, GetSaslRequest, RequestHeader, SetSaslResponse, op};
 use jute::{Decode, Encode, Reader};
-use tracing::{debug, warn};
+use tracing::{info, warn};
 
 use super::Shared;
 use super::conn::{Conn, Phase, Progress};
+use super::fourlw::java_address;
 use super::station::Desk;
 use crate::acl::{self, AuthOutcome, Remote};
 use crate::base::{ErrorCode, SessionId, Zxid};
@@ -120,7 +121,10 @@ impl Burst<'_> {
             let frame = match split(&bytes[used..], self.shared.options.frame_max) {
                 Split::Frame(frame) => frame,
                 Split::Partial => return (used, self.partial(&bytes[used..])),
-                Split::Bad => return (used, Progress::Close("frame length")),
+                Split::Bad => {
+                    self.conn.log_length(&bytes[used..]);
+                    return (used, Progress::Close("frame length"));
+                }
             };
             let large = self.large_bytes(frame.len());
             let Ok(large) = large else {
@@ -262,6 +266,10 @@ impl Burst<'_> {
         read::execute(tree, &self.shared.watches, &context, header.xid, &request, out);
         self.desk.tally.answer(0, out.len() - before);
         self.desk.ledger.reads += 1;
+        if let Some((path, bytes)) = read::shown(&request, &out[before..]) {
+            let set = &self.shared.metrics.read_per_namespace;
+            self.desk.ledger.read_namespaces.add(path, bytes, set);
+        }
         stats.answer(header.xid, header.kind, tree.last_zxid(), now, now);
         After::Next
     }
@@ -372,8 +380,26 @@ impl Burst<'_> {
             return After::Close("undecodable auth packet");
         };
         let remote = Remote::new(self.conn.outbox.remote.ip());
-        match self.shared.schemes.authenticate(packet.scheme.as_deref(), packet.auth, &remote) {
+        let address = java_address(self.conn.outbox.remote);
+        info!("got auth packet {address}");
+        let scheme = packet.scheme.as_deref();
+        let shown = scheme.unwrap_or("null");
+        let ensemble = scheme == Some("ensemble");
+        let metrics = &self.shared.metrics;
+        match self.shared.schemes.authenticate(scheme, packet.auth, &remote) {
             AuthOutcome::Granted(new) => {
+                let session = self.session.0;
+                info!(
+                    "Session 0x{session:x}: auth success for scheme {shown} and address {address}"
+                );
+                if ensemble {
+                    let named = self.shared.options.ensemble_auth_named;
+                    let asked = packet.auth.is_some_and(|name| !name.is_empty());
+                    match named && asked {
+                        true => metrics.ensemble_auth_success.add(1),
+                        false => metrics.ensemble_auth_skip.add(1),
+                    }
+                }
                 state.identities = acl::add_identities(&state.identities, new);
                 reply::header(xid, Zxid::ZERO, 0, &mut state.out);
                 state.stats.sent += 1;
@@ -381,14 +407,16 @@ impl Burst<'_> {
                 After::Next
             }
             AuthOutcome::Failed => {
-                debug!(remote = %self.conn.outbox.remote, "authentication failed");
+                warn!("Authentication failed for scheme: {shown}");
                 self.shared.note_auth_failure();
-                if packet.scheme.as_deref() == Some("ensemble") {
-                    self.shared.metrics.ensemble_auth_fail.add(1);
-                }
                 self.last_words(state, xid, Zxid::ZERO, ErrorCode::AuthFailed)
             }
-            AuthOutcome::Close => After::Close("authentication for another ensemble"),
+            AuthOutcome::Close => {
+                if ensemble {
+                    metrics.ensemble_auth_fail.add(1);
+                }
+                After::Close("authentication for another ensemble")
+            }
         }
     }
 

@@ -12,9 +12,10 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -26,7 +27,7 @@ use super::Shared;
 use super::clock;
 use super::conn::{Conn, Next};
 use super::ledger::Ledger;
-use super::limits::Admitted;
+use super::limits::{Admitted, Full};
 use crate::base::Mono;
 use crate::outbox::{Bell, Counters, Origin, Place, Tally};
 use crate::replica::Request;
@@ -45,6 +46,9 @@ const POOL_BUFFER_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long counts may wait before they are added to the metrics, ms.
 const LEDGER_MS: u64 = 20;
+
+/// One turn of this many is timed for the histogram of reads: a clock costs more than a read.
+const TIMED_TURNS: u64 = 64;
 
 /// How often deadlines of connections are looked at, ms.
 const SWEEP_MS: u64 = 1000;
@@ -181,6 +185,11 @@ pub(super) struct Station {
     desk: Desk,
     /// A listener could not accept for want of resources: its edge is spent.
     accept_again: bool,
+    /// Connections refused since the last complaint, and when the next one may come.
+    refused: u64,
+    next_complaint: Mono,
+    /// Turns so far: some of them are timed.
+    turns: u64,
     quiet: bool,
     stopping: bool,
 }
@@ -215,6 +224,9 @@ impl Station {
             counters,
             desk,
             accept_again: false,
+            refused: 0,
+            next_complaint: Mono(0),
+            turns: 0,
             quiet: false,
             stopping: false,
         })
@@ -252,6 +264,9 @@ impl Station {
                 assert!(error.kind() == io::ErrorKind::Interrupted, "epoll failed: {error}");
             }
             self.desk.now = clock::mono();
+            self.turns = self.turns.wrapping_add(1);
+            let timed =
+                (self.turns % TIMED_TURNS == 1).then(|| (Instant::now(), self.desk.ledger.reads));
             for event in events.iter() {
                 match event.token() {
                     WAKER => {}
@@ -272,6 +287,11 @@ impl Station {
             self.read_mail(shared);
             self.go_on(shared);
             self.sweep(shared);
+            if let Some((begun, before)) = timed {
+                let reads = self.desk.ledger.reads - before;
+                let us = begun.elapsed().as_micros() as u64;
+                shared.metrics.rookeeper_read_seconds.add(us, reads);
+            }
             self.hand_over(shared);
         }
         self.close_all(shared);
@@ -434,11 +454,13 @@ impl Station {
             let Some(socket) = self.listeners.get(listener) else { return };
             match socket.accept() {
                 Ok((stream, remote)) => {
-                    let Some(admitted) = shared.limits.admit(remote, &shared.options) else {
-                        debug!(%remote, "too many connections");
-                        self.desk.ledger.rejected += 1;
-                        super::abort(&stream);
-                        continue;
+                    let admitted = match shared.limits.admit(remote, &shared.options) {
+                        Ok(admitted) => admitted,
+                        Err(full) => {
+                            self.refuse(shared, remote, full);
+                            super::abort(&stream);
+                            continue;
+                        }
                     };
                     if shared.options.keep_alive
                         && let Err(error) = SockRef::from(&stream).set_keepalive(true)
@@ -461,6 +483,29 @@ impl Station {
                     self.accept_again = true;
                     return;
                 }
+            }
+        }
+    }
+
+    /// Java warns for each of them and can flood its log; here one warning per second of a limit
+    /// tells how many there were.
+    fn refuse(&mut self, shared: &Shared, remote: SocketAddr, full: Full) {
+        self.desk.ledger.rejected += 1;
+        self.refused += 1;
+        if self.desk.now < self.next_complaint {
+            return;
+        }
+        self.next_complaint = self.desk.now.plus_ms(SWEEP_MS);
+        let more = std::mem::take(&mut self.refused) - 1;
+        let (ip, options) = (remote.ip(), &shared.options);
+        match full {
+            Full::OfAddress => {
+                let max = options.connections_per_address_max;
+                warn!(unreported = more, "Too many connections from /{ip} - max is {max}");
+            }
+            Full::InAll(open) => {
+                let max = options.connections_max;
+                error!(unreported = more, "Too many connections {open} - max is {max}");
             }
         }
     }

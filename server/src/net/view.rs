@@ -173,6 +173,10 @@ pub struct ExtraGauges {
     pub non_mtls_local: u64,
     /// `quota_count_limit_per_namespace` and its three siblings.
     pub quotas: Vec<GaugeSet>,
+    /// Memory of the watch tables, bytes, estimated.
+    pub watch_bytes: u64,
+    /// Resident memory of the process, bytes.
+    pub resident_bytes: u64,
 }
 
 /// What an ensemble member shows besides.
@@ -180,6 +184,10 @@ pub struct ExtraGauges {
 pub struct PeerView {
     /// State and phase: `leading - broadcast`, `following - synchronization - diff`.
     pub state: String,
+    /// Our own id.
+    pub my_id: i64,
+    /// How long the last election took, ms.
+    pub election_ms: Option<u64>,
     /// On an observer, the id of its learner master.
     pub observer_master_id: Option<i64>,
     /// Voting members.
@@ -238,6 +246,22 @@ pub struct LearnerView {
     pub voting: bool,
     /// It is in sync.
     pub synced: bool,
+    /// Its link, for whoever wants to close it.
+    pub link: u64,
+    /// It introduced itself, ms since 1970.
+    pub established_ms: i64,
+    /// Packets waiting for it.
+    pub queued: u64,
+    /// Their bytes.
+    pub queued_bytes: u64,
+    /// Packets from it.
+    pub received: u64,
+    /// Packets to it.
+    pub sent: u64,
+    /// Requests among those from it.
+    pub requests: u64,
+    /// The zxid it acknowledged last, -1 before the first.
+    pub last_zxid: i64,
 }
 
 /// What a leader shows besides.
@@ -291,6 +315,10 @@ pub trait ServerView: Send + Sync {
     }
     /// `srst`: counters and latencies of the view; the metrics are reset by the words.
     fn reset_stats(&self);
+    /// The same for the sizes of proposals, which the HTTP command leaves alone.
+    fn reset_proposal_sizes(&self) {}
+    /// `observer_connection_stat_reset`.
+    fn reset_observer_stats(&self) {}
     /// `crst`.
     fn reset_connection_stats(&self);
 }

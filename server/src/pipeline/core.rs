@@ -97,7 +97,10 @@ impl Core {
             }
         }
         drop(tree);
-        self.log.post_bulk(&mut inner.appends);
+        if !inner.appends.is_empty() {
+            self.log.mark();
+            self.log.post_bulk(&mut inner.appends);
+        }
     }
 
     /// Runs events on a member; `out` gets their actions.
@@ -117,12 +120,12 @@ impl Core {
 
 impl Upstream for Core {
     fn submit(&self, requests: &mut Vec<Request<Origin>>) {
-        self.metrics.prep_processor_request_queued.add(requests.len() as i64);
         if !self.direct {
             self.inbox.post_bulk(requests);
             return;
         }
         let now = clock::now();
+        let batch = Batch::of(requests, now.mono);
         let mut inner = self.lock();
         if inner.stopping {
             requests.clear();
@@ -131,6 +134,7 @@ impl Upstream for Core {
         self.run(&mut inner, now, requests.drain(..).map(Event::Request));
         let commits = !inner.commits.is_empty();
         drop(inner);
+        batch.prepared(&self.metrics, clock::mono());
         if commits {
             self.inbox.post(Control::Commits);
         }
@@ -143,5 +147,35 @@ impl Upstream for Core {
         } else {
             self.inbox.post(Control::Heard(session, at, timeout_ms));
         }
+    }
+}
+
+/// What the metrics are told about a batch of requests, with two looks at the clock for all of it.
+pub(super) struct Batch {
+    requests: u64,
+    closes: u64,
+    waited_ms: u64,
+    begun: Mono,
+}
+
+impl Batch {
+    pub fn of(requests: &[Request<Origin>], now: Mono) -> Self {
+        let close = |request: &&Request<Origin>| request.kind == jute::proto::op::CLOSE_SESSION;
+        Self {
+            requests: requests.len() as u64,
+            closes: requests.iter().filter(close).count() as u64,
+            waited_ms: requests.first().map_or(0, |first| now.since(first.origin.received)),
+            begun: now,
+        }
+    }
+
+    /// `PrepRequestProcessor`'s metrics.
+    pub fn prepared(&self, metrics: &Metrics, now: Mono) {
+        let took = now.since(self.begun) as i64;
+        metrics.prep_processor_request_queued.add(self.requests as i64);
+        metrics.prep_processor_queue_size.add(self.requests as i64);
+        metrics.prep_processor_queue_time_ms.add_many(self.waited_ms as i64, self.requests);
+        metrics.prep_process_time.add_many(took, self.requests);
+        metrics.close_session_prep_time.add_many(took, self.closes);
     }
 }

@@ -11,6 +11,7 @@ use super::replica_loop::{Control, CoreBox};
 use super::{Exit, Options, Outcome};
 use crate::base::Proposal;
 use crate::metrics::Metrics;
+use crate::net::clock;
 use crate::storage::{StorageError, TxnLogWriter};
 
 /// The log thread's mailbox.
@@ -38,6 +39,8 @@ pub(super) struct LogLoop {
     pub pending: usize,
     /// Last commit.
     pub flushed: Instant,
+    /// When the oldest transaction that is not committed was handed in, µs.
+    pub oldest: u64,
 }
 
 impl LogLoop {
@@ -47,6 +50,9 @@ impl LogLoop {
         loop {
             self.inbox.take(&mut orders, &mut proposals, self.patience());
             let idle = proposals.is_empty();
+            if !idle {
+                self.taken(proposals.len());
+            }
             let mut written = Ok(());
             for batch in proposals.chunks(batch_max) {
                 written = written.and_then(|()| self.write(batch));
@@ -58,7 +64,12 @@ impl LogLoop {
             }
             if let Err(failure) = written {
                 // Whatever the disk holds now is unknown: acknowledge nothing, end the server.
-                error!(%failure, "the transaction log cannot be written");
+                error!(
+                    %failure,
+                    "Severe unrecoverable error, from thread : txnlog: the transaction log cannot \
+                     be written"
+                );
+                self.metrics.unrecoverable_error_count.add(1);
                 self.outcome.set(Exit::StorageFailed);
                 self.core.post(Control::LogFailed);
                 return;
@@ -89,11 +100,26 @@ impl LogLoop {
         delay.saturating_sub(self.flushed.elapsed())
     }
 
+    /// One look at the clock per batch: how long its oldest transaction waited.
+    fn taken(&mut self, count: usize) {
+        let now = clock::micros();
+        let waited = self.inbox.marked().map_or(0, |since| now.saturating_sub(since));
+        self.oldest = self.oldest.min(now - waited.min(now));
+        let metrics = &self.metrics;
+        metrics.sync_processor_queue_size.add(count as i64);
+        metrics.sync_processor_request_queued.add(count as i64);
+        metrics.sync_processor_queue_time_ms.add_many((waited / 1000) as i64, count as u64);
+        metrics.rookeeper_log_queue_seconds.add(waited, 1);
+    }
+
     /// Appends, and commits unless more may share the sync (`SyncRequestProcessor.shouldFlush`).
     fn write(&mut self, batch: &[Arc<Proposal>]) -> Result<(), StorageError> {
+        let begun = Instant::now();
         for proposal in batch {
             self.writer.append(proposal)?;
         }
+        let took = begun.elapsed().as_millis() as i64;
+        self.metrics.sync_process_time.add_many(took, batch.len() as u64);
         self.pending += batch.len();
         if self.pending < self.options.log_batch_max && !self.delay_left().is_zero() {
             return Ok(());
@@ -110,13 +136,21 @@ impl LogLoop {
         self.flushed = Instant::now();
         self.core.post(Control::Durable(committed.durable));
         let ms = committed.sync_time.as_millis() as i64;
-        self.metrics.fsynctime.add(ms);
-        self.metrics.sync_processor_queue_flush_time_ms.add(ms);
-        self.metrics.sync_processor_request_queued.add(count);
-        self.metrics.sync_processor_batch_size.add(count);
+        let all = clock::micros().saturating_sub(std::mem::replace(&mut self.oldest, u64::MAX));
+        let metrics = &self.metrics;
+        metrics.fsynctime.add(ms);
+        metrics.rookeeper_fsync_seconds.add(committed.sync_time.as_micros() as u64, 1);
+        metrics.sync_processor_queue_flush_time_ms.add(ms);
+        metrics.sync_processor_queue_and_flush_time_ms.add_many((all / 1000) as i64, count as u64);
+        metrics.sync_processor_batch_size.add(count);
         if committed.slow_sync {
             self.slow_syncs.fetch_add(1, Ordering::Relaxed);
-            warn!(ms, bytes = committed.bytes, "syncing the transaction log was slow");
+            warn!(
+                "fsync-ing the write ahead log in {} took {ms}ms which will adversely effect \
+                 operation latency.File size is {} bytes. See the ZooKeeper troubleshooting guide",
+                std::thread::current().name().unwrap_or("txnlog"),
+                self.writer.file_bytes()
+            );
         }
         if self.writer.roll_if_snapshot_due()? {
             self.core.post(Control::SnapshotDue);

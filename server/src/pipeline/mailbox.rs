@@ -5,15 +5,20 @@
 //! neither side makes a system call. Bounded by what bounds its senders: the permits of
 //! [`crate::outbox::Admission`] for requests, one message per batch for control.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+
+use crate::net::clock;
 
 /// A mailbox with a control lane and a bulk lane.
 #[derive(Debug)]
 pub struct Mailbox<C, B> {
     lanes: Mutex<Lanes<C, B>>,
     bell: Condvar,
+    /// When the oldest message in it came, µs; 0 if nobody said so.
+    since: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -26,7 +31,7 @@ struct Lanes<C, B> {
 impl<C, B> Default for Mailbox<C, B> {
     fn default() -> Self {
         let lanes = Lanes { control: Vec::new(), bulk: Vec::new(), asleep: false };
-        Self { lanes: Mutex::new(lanes), bell: Condvar::new() }
+        Self { lanes: Mutex::new(lanes), bell: Condvar::new(), since: AtomicU64::new(0) }
     }
 }
 
@@ -50,6 +55,19 @@ impl<C, B> Mailbox<C, B> {
             lanes.bulk.append(batch);
         }
         self.ring(lanes);
+    }
+
+    /// Notes that something is about to be posted, for whoever measures how long it waits. The clock
+    /// is read only if nothing waits yet.
+    pub fn mark(&self) {
+        if self.since.load(Relaxed) == 0 {
+            self.since.store(clock::micros(), Relaxed);
+        }
+    }
+
+    /// When the oldest message of those just taken was announced with [`Self::mark`].
+    pub fn marked(&self) -> Option<u64> {
+        Some(self.since.swap(0, Relaxed)).filter(|since| *since > 0)
     }
 
     /// Takes everything, waiting for the first message, at most `timeout`. Both arguments must be

@@ -20,6 +20,7 @@
 //!
 //! Start reading at [`Pipeline::start`], then `core`, `log_loop`, `replica_loop`.
 
+mod chronicle;
 mod core;
 mod host;
 mod log_loop;
@@ -39,6 +40,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, bounded};
 use parking_lot::Mutex;
 
+use self::chronicle::Chronicle;
 use self::core::Core;
 use self::host::Host;
 use self::log_loop::LogBox;
@@ -52,6 +54,7 @@ use crate::replica::Replica;
 use crate::storage::{DataDirs, Durable, SnapshotOptions, TxnLogWriter};
 use crate::zab;
 
+pub use chronicle::{LearnerSight, Sight};
 pub use host::MemberParts;
 pub use options::Options;
 pub use outcome::{Exit, Outcome};
@@ -105,6 +108,7 @@ pub struct Pipeline {
     core: Arc<Core>,
     inbox: Arc<CoreBox>,
     slow_syncs: Arc<AtomicU64>,
+    sight: Option<Arc<Sight>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -140,6 +144,7 @@ impl Pipeline {
             slow_syncs: slow_syncs.clone(),
             pending: 0,
             flushed: Instant::now(),
+            oldest: u64::MAX,
         };
         let snapshots = snapshots::Snapshots::new(
             dirs,
@@ -151,6 +156,10 @@ impl Pipeline {
             parts.durable,
         );
         let metrics = parts.metrics;
+        let sight = replica.peer().is_some().then(Arc::<Sight>::default);
+        let chronicle = sight.clone().zip(replica.peer()).map(|(sight, peer)| {
+            Chronicle::new(metrics.clone(), sight, peer, options.ack_logging_frequency)
+        });
         let tree = applier.reader();
         let core = Core::new(replica, tree, log.clone(), inbox.clone(), metrics.clone());
         let core = Arc::new(core);
@@ -163,6 +172,7 @@ impl Pipeline {
             registry,
             snapshots,
             host,
+            chronicle,
         );
         if parts.snapshot_now {
             inbox.post(Control::SnapshotDue);
@@ -171,7 +181,7 @@ impl Pipeline {
             spawn("txnlog", move || log_loop.run())?,
             spawn("replica", move || replica_loop.run(first))?,
         ];
-        Ok(Self { core, inbox, slow_syncs, threads: Mutex::new(threads) })
+        Ok(Self { core, inbox, slow_syncs, sight, threads: Mutex::new(threads) })
     }
 
     /// Where connections hand their writes in.
@@ -182,6 +192,11 @@ impl Pipeline {
     /// Looks at the replica core, under its lock: be brief.
     pub fn inspect<R>(&self, look: impl FnOnce(&Replica<Origin>, Now) -> R) -> R {
         look(&self.core.lock().replica, clock::now())
+    }
+
+    /// What a member of an ensemble shows of its role.
+    pub fn sight(&self) -> Option<&Arc<Sight>> {
+        self.sight.as_ref()
     }
 
     /// Writes a snapshot now, beside the periodic ones. The receiver gets its file or the reason

@@ -14,6 +14,9 @@ pub struct Options {
     pub purge_retain_count: usize,
     /// Ms between purges (`autopurge.purgeInterval` in hours), 0 for never.
     pub purge_interval_ms: u64,
+    /// One proposal of this many is followed from ack to ack
+    /// (`zookeeper.leader.ackLoggingFrequency`), 0 for none.
+    pub ack_logging_frequency: u64,
     /// Largest string or buffer a purge believes when it checks snapshots, bytes.
     pub purge_field_max: usize,
 }
@@ -26,6 +29,7 @@ impl Default for Options {
             flush_poll_ms: 0,
             purge_retain_count: 3,
             purge_interval_ms: 0,
+            ack_logging_frequency: 1000,
             purge_field_max: jute::codec::DEFAULT_MAX_FIELD,
         }
     }

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::core::Core;
+use super::chronicle::Chronicle;
+use super::core::{Batch, Core};
 use super::host::{Host, NewTree};
 use super::log_loop::{LogBox, Order};
 use super::mailbox::Mailbox;
 use super::snapshots::{Asked, Snapshots};
-use crate::apply::Applier;
+use crate::apply::{Applier, Duty};
 use crate::base::{Mono, Now, Proposal, SessionId};
 use crate::metrics::Metrics;
 use crate::net::clock;
@@ -59,6 +60,7 @@ pub(super) struct ReplicaLoop {
     snapshots: Snapshots,
     /// Of a member of an ensemble.
     host: Option<Host>,
+    chronicle: Option<Chronicle>,
     actions: Vec<Action<Origin>>,
     appends: Vec<Arc<Proposal>>,
     commits: VecDeque<Commit<Origin>>,
@@ -79,6 +81,7 @@ impl ReplicaLoop {
         registry: Arc<Registry>,
         snapshots: Snapshots,
         host: Option<Host>,
+        chronicle: Option<Chronicle>,
     ) -> Self {
         Self {
             inbox,
@@ -89,6 +92,7 @@ impl ReplicaLoop {
             registry,
             snapshots,
             host,
+            chronicle,
             actions: Vec::new(),
             appends: Vec::new(),
             commits: VecDeque::new(),
@@ -103,6 +107,9 @@ impl ReplicaLoop {
         let now = clock::now();
         self.show_membership(now);
         for action in first {
+            if let Some(chronicle) = &mut self.chronicle {
+                chronicle.action(now, &action);
+            }
             self.perform(now, action);
         }
         let (mut control, mut requests) = (Vec::new(), Vec::new());
@@ -168,8 +175,23 @@ impl ReplicaLoop {
             self.core.run(&mut self.core.lock(), now, [event]);
             return;
         }
+        match (&mut self.chronicle, &event) {
+            (Some(chronicle), Event::Zab(event)) => chronicle.event(now, event),
+            (Some(chronicle), Event::Durable(zxid)) => chronicle.durable(now, *zxid),
+            _ => {}
+        }
         self.core.run_member(now, [event], &mut self.actions);
+        self.tell(now);
         self.execute(now);
+    }
+
+    /// What the core ordered goes into the chronicle before it is done.
+    fn tell(&mut self, now: Now) {
+        if let Some(chronicle) = &mut self.chronicle
+            && let Some(peer) = self.core.lock().replica.peer()
+        {
+            chronicle.turn(now, peer, &self.actions);
+        }
     }
 
     /// Sorts actions by who executes them. Appends and commits of one turn do not depend on each
@@ -199,6 +221,10 @@ impl ReplicaLoop {
         match action {
             zab::Action::Open(serving, _) => {
                 self.apply(now);
+                self.applier.set_duty(match serving {
+                    zab::Serving::Leader => Duty::Leader,
+                    _ => Duty::Learner,
+                });
                 if let Some(host) = &self.host {
                     host.open(serving);
                 }
@@ -283,8 +309,16 @@ impl ReplicaLoop {
         });
         let heard = heard.collect();
         self.feed(now, Event::Heard(heard));
-        let expiring = self.core.lock().replica.due_sessions(now.mono).len();
-        self.metrics.stale_sessions_expired.add(expiring as i64);
+        let expiring = {
+            let core = self.core.lock();
+            let due = core.replica.due_sessions(now.mono).into_iter();
+            let sessions = core.replica.sessions();
+            due.map(|id| (id, sessions.timeout_ms(id).unwrap_or(0))).collect::<Vec<_>>()
+        };
+        self.metrics.stale_sessions_expired.add(expiring.len() as i64);
+        for (session, timeout_ms) in expiring {
+            info!("Expiring session {session}, timeout of {timeout_ms}ms exceeded");
+        }
         self.feed(now, Event::Timeout);
     }
 
@@ -306,11 +340,17 @@ impl ReplicaLoop {
             // Asked under a role that ended: answering it now could overtake what was asked before
             // and is forgotten.
             requests.retain(|request| request.origin.outbox.lock().is_open());
+            let batch = Batch::of(requests, now.mono);
             let events = requests.drain(..).map(Event::Request);
             self.core.run_member(now, events, &mut self.actions);
+            batch.prepared(&self.metrics, clock::mono());
+            self.tell(now);
             self.execute(now);
         }
-        self.log.post_bulk(&mut self.appends);
+        if !self.appends.is_empty() {
+            self.log.mark();
+            self.log.post_bulk(&mut self.appends);
+        }
     }
 
     fn apply(&mut self, now: Now) {
@@ -326,7 +366,7 @@ impl ReplicaLoop {
             return;
         }
         self.metrics.request_commit_queued.add(self.commits.len() as i64);
-        let last = self.applier.run(now.mono, &mut self.commits);
+        let last = self.applier.run(now, &mut self.commits);
         self.feed(now, Event::Applied(last));
     }
 }

@@ -77,7 +77,7 @@ impl Snapshots {
             }
         };
         if self.running.is_some() {
-            warn!("too busy to take a snapshot, skipping");
+            warn!("Too busy to snap, skipping");
             return refuse("a snapshot is being written already");
         }
         // A follower may apply what its own log does not have yet (`LOG-COVERS-SNAPSHOT`).
@@ -100,13 +100,16 @@ impl Snapshots {
         let thread = Builder::new().name("snapshot".into()).stack_size(STACK_BYTES);
         let spawned = thread.spawn(move || {
             let begun = Instant::now();
+            let zxid = source.cut.zxid();
+            let file = dirs.snapshot_dir().join(format!("snapshot.{:x}", zxid.0));
+            info!("Snapshotting: 0x{:x} to {}", zxid.0, file.display());
             let written =
                 write_snapshot(&dirs, &options, &mut source).and_then(|file| file.publish(log));
             drop(source);
             let result = written.inspect(|path| {
                 let ms = begun.elapsed().as_millis() as i64;
                 metrics.snapshottime.add(ms);
-                info!(path = %path.display(), ms, "snapshot written");
+                info!(path = %path.display(), "Snapshot taken in {ms} ms");
             });
             core.post(Control::SnapshotDone);
             match asked {
@@ -133,11 +136,13 @@ impl Snapshots {
             }
             // As Java: a server that cannot write snapshots would fill the disk with logs.
             Ok(Err(failure)) => {
-                error!(%failure, "severe: cannot write a snapshot, exiting");
+                error!(%failure, "Severe unrecoverable error, exiting");
+                self.metrics.unrecoverable_error_count.add(1);
                 self.outcome.set(Exit::StorageFailed);
             }
             Err(_) => {
-                error!("severe: the snapshot thread panicked, exiting");
+                error!("Severe unrecoverable error, exiting: the snapshot thread panicked");
+                self.metrics.unrecoverable_error_count.add(1);
                 self.outcome.set(Exit::StorageFailed);
             }
         }
@@ -168,9 +173,14 @@ fn start_purger(dirs: &Arc<DataDirs>, options: &Options) -> Option<(Sender<()>, 
     let (stop, stopped) = bounded::<()>(0);
     let thread = Builder::new().name("purge".into()).stack_size(STACK_BYTES).spawn(move || {
         loop {
-            info!(retain, "purge task started");
+            info!(retain, "Purge task started.");
             match purge(&dirs, field_max, retain, &[]) {
-                Ok(removed) => info!(files = removed.deleted.len(), "purge task completed"),
+                Ok(removed) => {
+                    for file in &removed.deleted {
+                        info!("Removing file: {}", file.display());
+                    }
+                    info!(files = removed.deleted.len(), "Purge task completed.");
+                }
                 Err(failure) => warn!(%failure, "purge failed"),
             }
             if stopped.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {

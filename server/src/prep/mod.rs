@@ -37,7 +37,8 @@ use outstanding::Outstanding;
 use work::Work;
 
 use crate::acl::{Identities, Schemes};
-use crate::base::{ErrorCode, Now, Proposal, SessionId, Zxid};
+use crate::base::{ErrorCode, Mono, Now, Proposal, SessionId, Zxid};
+use crate::metrics::Metrics;
 use crate::session;
 use crate::tree::{AclList, DataTree};
 
@@ -57,6 +58,8 @@ pub struct Options {
     pub reconfig_enabled: bool,
     /// Per-process secret of the overlay's hash. No output depends on it.
     pub hash_seed: u64,
+    /// Where changes and exceeded quotas are counted.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 impl Default for Options {
@@ -66,6 +69,7 @@ impl Default for Options {
             close_session_txn: true,
             reconfig_enabled: false,
             hash_seed: 0,
+            metrics: None,
         }
     }
 }
@@ -136,13 +140,34 @@ pub struct Prep {
     overlay: Outstanding,
     /// The open list, shared by all records that have it.
     open_acl: AclList,
+    complaint: Complaint,
+}
+
+/// The last thing said about an exceeded quota (`RateLogger`): not said again for a while.
+#[derive(Debug, Default)]
+struct Complaint {
+    text: String,
+    said: Mono,
+}
+
+/// How long the same text about a quota is not repeated, ms.
+const COMPLAINT_MS: u64 = 10_000;
+
+impl Complaint {
+    fn say(&mut self, now: Mono, text: String) {
+        if text != self.text || now.since(self.said) >= COMPLAINT_MS {
+            tracing::warn!("{text}");
+            *self = Self { text, said: now };
+        }
+    }
 }
 
 impl Prep {
     /// Starts with nothing outstanding.
     pub fn new(options: Options, schemes: Arc<Schemes>) -> Self {
         let overlay = Outstanding::new(options.hash_seed);
-        Self { options, schemes, overlay, open_acl: Arc::from([Acl::world(PERM_ALL)]) }
+        let open_acl = Arc::from([Acl::world(PERM_ALL)]);
+        Self { options, schemes, overlay, open_acl, complaint: Complaint::default() }
     }
 
     /// Makes the transaction of `request` with `zxid` and the wall time in `now`. Requests must
@@ -162,11 +187,13 @@ impl Prep {
         now: Now,
     ) -> Prepared {
         let Request { context, write } = request;
+        let outstanding = self.overlay.len();
         let mut work = Work {
             options: &self.options,
             schemes: &self.schemes,
             open_acl: &self.open_acl,
             overlay: &mut self.overlay,
+            complaint: &mut self.complaint,
             tree,
             sessions,
             membership,
@@ -184,6 +211,12 @@ impl Prep {
             WriteRequest::Multi(ops) => multi(&mut work, ops),
             write => work.single(write),
         };
+        if let Some(metrics) = &self.options.metrics {
+            let more = self.overlay.len().saturating_sub(outstanding);
+            if more > 0 {
+                metrics.outstanding_changes_queued.add(more as i64);
+            }
+        }
         let header = TxnHeader {
             client_id: context.session.0,
             cxid: context.cxid,
@@ -205,7 +238,14 @@ impl Prep {
 
     /// Everything up to `zxid` is in the tree: forgets the changes of those transactions.
     pub fn applied(&mut self, zxid: Zxid) {
+        let outstanding = self.overlay.len();
         self.overlay.applied(zxid);
+        if let Some(metrics) = &self.options.metrics {
+            let fewer = outstanding.saturating_sub(self.overlay.len());
+            if fewer > 0 {
+                metrics.outstanding_changes_removed.add(fewer as i64);
+            }
+        }
     }
 
     /// Forgets everything outstanding: the role changed, and what was proposed may never commit.

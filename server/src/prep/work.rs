@@ -14,9 +14,10 @@ use jute::txn::{
 use super::create_mode::CreateMode;
 use super::outstanding::{Outstanding, View};
 use super::path::{parent_for_create, parent_for_delete, validate};
-use super::{Context, Create, Membership, Options, Reconfig, Source, WriteRequest};
+use super::{Complaint, Context, Create, Membership, Options, Reconfig, Source, WriteRequest};
 use crate::acl::Schemes;
 use crate::base::{ErrorCode, Now, Zxid};
+use crate::metrics::top_namespace;
 use crate::session::Tracker;
 use crate::tree::{AclList, DataTree, Owner, ttl_owner};
 
@@ -31,6 +32,7 @@ pub(super) struct Work<'a, 'm> {
     pub(super) schemes: &'a Schemes,
     pub(super) open_acl: &'a AclList,
     pub(super) overlay: &'a mut Outstanding,
+    pub(super) complaint: &'a mut Complaint,
     pub(super) tree: &'a DataTree,
     pub(super) sessions: &'a mut Tracker,
     pub(super) membership: Option<&'a mut (dyn Membership + 'm)>,
@@ -53,8 +55,9 @@ impl Work<'_, '_> {
                 self.check_acl(node, PERM_WRITE)?;
                 let new_len = data.as_ref().map_or(0, bytes::Bytes::len);
                 // Before the version, as in Java.
-                self.check_quota(&path, 0, new_len as i64 - node.data_len() as i64)?;
-                let version = next_version(node.version(), version)?;
+                let (old_len, current) = (node.data_len(), node.version());
+                self.check_quota(&path, 0, new_len as i64 - old_len as i64)?;
+                let version = next_version(current, version)?;
                 self.set_data(&path, data.as_deref(), version);
                 Ok(Txn::SetData(SetDataTxn { path: Some(path), data, version }))
             }
@@ -320,19 +323,35 @@ impl Work<'_, '_> {
     }
 
     /// Compares with what is *applied*, not with what is proposed, as Java does. Only hard limits
-    /// refuse.
-    fn check_quota(&self, path: &str, count: i64, bytes: i64) -> Result<(), ErrorCode> {
+    /// refuse; where there is one, the soft one is not looked at.
+    fn check_quota(&mut self, path: &str, count: i64, bytes: i64) -> Result<(), ErrorCode> {
         if !self.options.enforce_quota {
             return Ok(());
         }
         let Some(quota) = self.tree.quota_of(path) else { return Ok(()) };
-        let exceeded = |current: i64, more: i64, limit: i64| {
-            more != 0 && limit > -1 && current.saturating_add(more) > limit
-        };
-        if exceeded(quota.count, count, quota.count_hard_limit)
-            || exceeded(quota.bytes, bytes, quota.byte_hard_limit)
-        {
-            return Err(ErrorCode::QuotaExceeded);
+        let checks = [
+            ("count", "Count", quota.count, count, quota.count_hard_limit, quota.count_limit),
+            ("bytes", "Byte", quota.bytes, bytes, quota.byte_hard_limit, quota.byte_limit),
+        ];
+        for (what, name, current, more, hard_limit, soft_limit) in checks {
+            let hard = hard_limit > -1;
+            let limit = if hard { hard_limit } else { soft_limit };
+            let sum = current.saturating_add(more);
+            if more == 0 || limit < 0 || sum <= limit {
+                continue;
+            }
+            let kind = if hard { "hard" } else { "soft" };
+            let prefix = &quota.prefix;
+            let text = format!(
+                "Quota exceeded: {prefix} [current {what}={sum}, {kind}{name}Limit={limit}]"
+            );
+            self.complaint.say(self.now.mono, text);
+            if hard {
+                if let (Some(metrics), Some(top)) = (&self.options.metrics, top_namespace(path)) {
+                    metrics.quota_exceeded_error_per_namespace.add(top, 1);
+                }
+                return Err(ErrorCode::QuotaExceeded);
+            }
         }
         Ok(())
     }

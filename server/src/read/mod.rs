@@ -19,7 +19,7 @@ mod request;
 mod set_watches;
 
 pub use execute::execute;
-pub use request::{MultiReadOp, ReadRequest, SetWatches};
+pub use request::{MultiReadOp, ReadRequest, SetWatches, shown};
 
 use crate::acl::{Identity, Schemes};
 use crate::base::SessionId;

@@ -210,3 +210,24 @@ fn skip_write(kind: i32, input: &mut Reader<'_>) -> Result<(), DecodeError> {
     }
     Ok(())
 }
+
+/// What `read_per_namespace` counts of a read that succeeded: its path, and the bytes of path, data
+/// or child names, and stat (`DataTree.updateReadStat`). `reply` is the whole frame.
+pub fn shown<'a>(request: &'a ReadRequest<'_>, reply: &[u8]) -> Option<(&'a str, i64)> {
+    /// Length, xid, zxid, error.
+    const HEAD: usize = 4 + 4 + 8 + 4;
+    const STAT: usize = 68;
+    let body = reply.get(HEAD..).filter(|_| reply[HEAD - 4..HEAD] == [0; 4])?;
+    let (path, bytes) = match request {
+        ReadRequest::Exists { path, .. } => (path, 0),
+        ReadRequest::GetData { path, .. } => (path, body.len().saturating_sub(4 + STAT)),
+        ReadRequest::GetChildren { path, with_stat, .. } => {
+            let count = i32::from_be_bytes(*body.first_chunk()?).max(0) as usize;
+            let rest = if *with_stat { STAT } else { 0 };
+            (path, body.len().saturating_sub(4 + 4 * count + rest))
+        }
+        _ => return None,
+    };
+    let path = path.as_deref()?;
+    Some((path, (path.len() + bytes + STAT) as i64))
+}

@@ -6,6 +6,7 @@ use super::Options;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::net::fourlw::Responder;
+use crate::prep;
 use crate::storage::RealDisk;
 
 impl Options {
@@ -24,7 +25,7 @@ impl Options {
             pipeline: config.pipeline_options(),
             storage: config.storage_options(random()),
             tree: config.tree_options(random()),
-            prep: config.prep_options(random()),
+            prep: prep::Options { metrics: Some(metrics.clone()), ..config.prep_options(random()) },
             acl: config.acl_options(),
             watch: config.watch_options(random()),
             data_dir: config.data_dir.clone(),

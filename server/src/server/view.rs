@@ -15,7 +15,7 @@ use crate::net::view::{
     PeerView, ServerView, SessionsView, StatsView, TreeView, WatchesView,
 };
 use crate::outbox::{Admission, Counters, Registry, Role};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Sight};
 use crate::storage::DataDirs;
 use crate::tree::DataTree;
 use crate::tree::cell::TreeReader;
@@ -35,6 +35,8 @@ pub(super) struct View {
     pub dirs: Arc<DataDirs>,
     pub counters: Vec<Arc<Counters>>,
     pub auth_failed: Arc<AtomicU64>,
+    /// Probability with which a handshake is dropped, as the bits of a double.
+    pub drop_chance: Arc<AtomicU64>,
     pub addresses: Vec<SocketAddr>,
     pub begun: Instant,
     /// Of a member of an ensemble.
@@ -188,6 +190,9 @@ impl ServerView for View {
             local_sessions: local_sessions as u64,
             global_sessions: tree.sessions().len() as u64,
             quotas: quota_gauges(&tree),
+            connection_drop_probability: f64::from_bits(self.drop_chance.load(Ordering::Relaxed)),
+            watch_bytes: self.watches.memory_bytes() as u64,
+            resident_bytes: resident_bytes(),
             ..ExtraGauges::default()
         }
     }
@@ -198,17 +203,33 @@ impl ServerView for View {
     }
 
     fn proposal_sizes(&self) -> Option<(i64, i64, i64)> {
-        None
+        let sight = self.pipeline.sight()?;
+        (self.mode() == Mode::Leader).then(|| sight.proposal_sizes())
+    }
+
+    fn reset_proposal_sizes(&self) {
+        if let Some(sight) = self.pipeline.sight() {
+            sight.reset_proposal_sizes();
+        }
+    }
+
+    fn reset_observer_stats(&self) {
+        if let Some(sight) = self.pipeline.sight() {
+            sight.reset_observers();
+        }
     }
 
     fn peer(&self) -> Option<PeerView> {
         let ensemble = self.ensemble.as_ref()?;
-        self.pipeline.inspect(|replica, now| {
-            let view = peer_view(replica.peer()?, now.mono);
-            Some(PeerView {
-                learners: view.1.iter().map(|l| learner_view(l, ensemble)).collect(),
-                ..view.0
-            })
+        let sight = self.pipeline.sight()?;
+        let (view, learners) = self.pipeline.inspect(|replica, now| {
+            let peer = replica.peer()?;
+            Some(peer_view(peer, now.mono))
+        })?;
+        Some(PeerView {
+            learners: learners.iter().map(|l| learner_view(l, ensemble, sight)).collect(),
+            election_ms: sight.election_ms(),
+            ..view
         })
     }
 
@@ -259,9 +280,12 @@ fn peer_view(peer: &zab::Peer, now: Mono) -> (PeerView, Vec<zab::LearnerStatus>)
         let hosts: Vec<&str> = member.addresses.iter().map(|a| a.host.as_str()).collect();
         hosts.join("|")
     });
+    let observing = peer.state() == PeerState::Observing;
     let view = PeerView {
         state: text,
-        observer_master_id: None,
+        my_id: peer.sid().0,
+        election_ms: None,
+        observer_master_id: observing.then(|| peer.leader().map_or(-1, |sid| sid.0)),
         quorum_size: membership.voters().len() as u64,
         election_ports: ports(|address| address.election_port),
         quorum_ports: ports(|address| address.quorum_port),
@@ -292,14 +316,33 @@ fn member_view(sid: Sid, member: &zab::Member) -> MemberView {
     }
 }
 
-fn learner_view(learner: &zab::LearnerStatus, ensemble: &Ensemble) -> LearnerView {
+fn learner_view(learner: &zab::LearnerStatus, ensemble: &Ensemble, sight: &Sight) -> LearnerView {
+    let (remote, queued, queued_bytes) = ensemble.sight(learner.link).unwrap_or((None, 0, 0));
+    let counts = sight.learner(learner.link).unwrap_or_default();
+    let read = |value: &AtomicU64| value.load(Ordering::Relaxed);
     LearnerView {
         sid: learner.sid.0,
-        remote: ensemble.remote(learner.link),
+        remote,
         observer: learner.observer,
         voting: learner.votes,
         synced: learner.synced,
+        link: learner.link.0,
+        established_ms: counts.established.0,
+        queued: queued as u64,
+        queued_bytes: queued_bytes as u64,
+        received: read(&counts.received),
+        sent: read(&counts.sent),
+        requests: read(&counts.requests),
+        last_zxid: counts.last_zxid.load(Ordering::Relaxed),
     }
+}
+
+/// Resident memory, 0 where the system does not say.
+fn resident_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
 }
 
 /// Limits and usage, added up per top-level znode (`QuotaMetricsUtils`). The hard limit counts if

@@ -12,6 +12,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::snapshot::reader as snapshots;
 use super::snapshot::writer::{SnapshotSource, write_snapshot};
@@ -46,6 +47,10 @@ pub struct Restored {
     pub torn_bytes: u64,
     /// Digests that did not match: `digest_mismatches_count`. Worth an error line.
     pub digest_mismatches: u64,
+    /// Time spent on snapshots, those refused included.
+    pub snapshot_time: Duration,
+    /// Time spent on the log.
+    pub replay_time: Duration,
 }
 
 /// May the restore tidy up?
@@ -141,11 +146,14 @@ fn run(
     tree_options: TreeOptions,
     mode: Mode,
 ) -> Result<Restored, StorageError> {
+    let begun = Instant::now();
     let mut restored = match newest_snapshot(dirs, options, &tree_options)? {
         Ok(restored) => *restored,
         Err(refused) => return without_snapshot(dirs, options, tree_options, refused, mode),
     };
+    restored.snapshot_time = begun.elapsed();
     replay(dirs, options, &mut restored, mode)?;
+    restored.replay_time = begun.elapsed() - restored.snapshot_time;
     if mode == Mode::Start {
         dirs.take_initialize_marker()?;
     }
@@ -312,6 +320,8 @@ impl Restored {
             replayed: 0,
             torn_bytes: 0,
             digest_mismatches: 0,
+            snapshot_time: Duration::ZERO,
+            replay_time: Duration::ZERO,
         }
     }
 

@@ -289,6 +289,7 @@ impl DataTree {
             acl: self.acls.list(acl),
             parent_acl: self.acls.list(self.nodes.get(parent).acl),
             zxid: Zxid(zxid),
+            bytes: bytes as usize,
         });
         Ok(OpResult::Created { path: create.path.to_owned(), stat })
     }
@@ -345,6 +346,7 @@ impl DataTree {
             acl: self.acls.list(acl),
             parent_acl: self.acls.list(self.nodes.get(parent).acl),
             zxid,
+            bytes: 0,
         });
         self.acls.release(acl);
         self.nodes.free(id);
@@ -410,6 +412,7 @@ impl DataTree {
             acl: self.acls.list(slot.acl),
             parent_acl: self.acls.list(self.nodes.get(slot.parent).acl),
             zxid,
+            bytes: slot.blob().data_len(),
         });
         Ok(stat)
     }

@@ -29,6 +29,8 @@ pub struct Change<'a> {
     pub parent_acl: &'a AclList,
     /// The transaction.
     pub zxid: Zxid,
+    /// Bytes of data written; 0 for a delete.
+    pub bytes: usize,
 }
 
 /// Outcome of one transaction (`DataTree.ProcessTxnResult`).

@@ -45,9 +45,17 @@ pub(super) struct Shard {
     index: HashTable<u32>,
     slots: Vec<Option<Entry>>,
     free: Vec<u32>,
+    /// Bytes of all watched paths.
+    path_bytes: usize,
 }
 
 impl Shard {
+    /// Memory held, bytes: slots, index and paths, without allocator rounding.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let slots = self.slots.capacity() * size_of::<Option<Entry>>();
+        slots + self.index.capacity() * 5 + self.free.capacity() * 4 + self.path_bytes
+    }
+
     pub(super) fn find(&self, hash: u64, path: &str) -> Option<u32> {
         let slots = &self.slots;
         self.index.find(hash, |slot| entry(slots, *slot).path.as_ref() == path).copied()
@@ -58,6 +66,7 @@ impl Shard {
         if let Some(slot) = self.find(hash, path) {
             return slot;
         }
+        self.path_bytes += path.len();
         let new = Entry {
             path: path.into(),
             hash,
@@ -90,7 +99,8 @@ impl Shard {
     /// Frees the slot if nobody watches its path any more.
     pub(super) fn release(&mut self, slot: u32) {
         let Some(unused) = self.get(slot).filter(|entry| entry.is_unused()) else { return };
-        let hash = unused.hash;
+        let (hash, path_bytes) = (unused.hash, unused.path.len());
+        self.path_bytes -= path_bytes;
         if let Ok(found) = self.index.find_entry(hash, |other| *other == slot) {
             found.remove();
         }

@@ -270,6 +270,14 @@ impl WatchTable {
         self.watches.load(Ordering::Relaxed)
     }
 
+    /// Memory of the tables, bytes, estimated: paths with their slots, and per watch an entry in its
+    /// connection's list and its share of a set of watchers.
+    pub fn memory_bytes(&self) -> usize {
+        const PER_WATCH: usize = 16;
+        let shards = self.shards.iter().map(|shard| shard.lock().memory_bytes()).sum::<usize>();
+        shards + self.watch_count() * PER_WATCH
+    }
+
     /// Numbers of the data table. Walks everything.
     pub fn summary(&self) -> Summary {
         let mut summary = Summary::default();

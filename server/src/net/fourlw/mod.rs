@@ -196,6 +196,7 @@ impl Responder for Words {
             }
             ("srst", true) => {
                 view.reset_stats();
+                view.reset_proposal_sizes();
                 metrics.reset();
                 "Server stats reset.\n".to_owned()
             }

@@ -36,10 +36,12 @@ pub fn gauges(view: &dyn ServerView) -> Gauges {
         ("auth_failed_count", int(stats.auth_failed)),
         ("non_mtls_remote_conn_count", int(extra.non_mtls_remote)),
         ("non_mtls_local_conn_count", int(extra.non_mtls_local)),
+        ("rookeeper_watch_memory_bytes", int(extra.watch_bytes)),
+        ("rookeeper_resident_memory_bytes", int(extra.resident_bytes)),
     ];
     if let Some(peer) = view.peer() {
         gauges.push(("quorum_size", int(peer.quorum_size)));
-        if let Some(leader) = peer.leader {
+        if let Some(leader) = &peer.leader {
             let (last, min, max) = view.proposal_sizes().unwrap_or((-1, -1, -1));
             gauges.extend([
                 ("learners", int(leader.learners)),

@@ -360,8 +360,9 @@ fn mntr_has_javas_keys() {
     assert!(text.starts_with(
         "zk_version\t3.9.5-c63bec3, built on 2026-03-03 10:00 UTC\nzk_server_state\tstandalone\n"
     ));
-    let keys: BTreeSet<_> =
-        text.lines().map(|line| line.split_once('\t').expect("a tab").0).collect();
+    let keys = text.lines().map(|line| line.split_once('\t').expect("a tab").0);
+    // Our own say so in their names.
+    let keys: BTreeSet<_> = keys.filter(|key| !key.contains("rookeeper_")).collect();
     let javas: BTreeSet<_> = include_str!("testdata/mntr-standalone.txt").lines().collect();
     assert_eq!(keys.difference(&javas).collect::<Vec<_>>(), Vec::<&&str>::new(), "too many");
     assert_eq!(javas.difference(&keys).collect::<Vec<_>>(), Vec::<&&str>::new(), "missing");

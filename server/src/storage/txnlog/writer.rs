@@ -226,6 +226,11 @@ impl TxnLogWriter {
         Ok(true)
     }
 
+    /// Length of the current file with its padding, 0 without one.
+    pub fn file_bytes(&self) -> u64 {
+        self.file.as_ref().map_or(0, |log| log.len)
+    }
+
     /// Commits, then ends the current file: the next transaction opens a new one.
     pub fn roll(&mut self) -> Result<(), StorageError> {
         self.commit()?;
@@ -273,7 +278,9 @@ impl TxnLogWriter {
         }
         let file =
             disk.create(&temporary).map_err(|e| StorageError::io("create", &temporary, e))?;
-        let path = self.dirs.log_dir().join(names::log(first));
+        let name = names::log(first);
+        tracing::info!("Creating new log file: {name}");
+        let path = self.dirs.log_dir().join(name);
         Ok(OpenLog { file, path: temporary, rename_to: Some(path), end: 0, len: 0 })
     }
 
