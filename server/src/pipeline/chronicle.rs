@@ -174,7 +174,7 @@ impl Chronicle {
 
     fn packet(&mut self, now: Now, link: Link, packet: &Packet) {
         if self.is_leading() {
-            return self.from_learner(now, link, packet);
+            return self.learner_says(now, link, packet);
         }
         let serving = self.serving;
         match packet {
@@ -197,7 +197,7 @@ impl Chronicle {
         }
     }
 
-    fn from_learner(&mut self, now: Now, link: Link, packet: &Packet) {
+    fn learner_says(&mut self, now: Now, link: Link, packet: &Packet) {
         if let Packet::LearnerInfo { observer, sid, .. } = packet {
             let learner = LearnerSight {
                 sid: sid.map_or(-1, |sid| sid.0),
