@@ -437,6 +437,7 @@ impl Chronicle {
                     commits += u64::from(matches!(commit, crate::replica::Commit::Txn { .. }));
                 }
                 crate::replica::Action::Zab(action) => self.action(now, action),
+                crate::replica::Action::ReadOnly(_) => {}
             }
         }
         self.committed(commits);
