@@ -3,14 +3,14 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
 use thiserror::Error;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::acl::{self, Schemes};
 use crate::admin::Guard;
@@ -205,14 +205,19 @@ impl Server {
             },
         );
         let running: Arc<Mutex<Option<net::Running>>> = Arc::default();
+        let addresses = Arc::new(Mutex::new(net.addresses().to_vec()));
         let member = joined.map(|joined| {
+            let (clients, bound) = (running.clone(), addresses.clone());
             let running = running.clone();
             let drop_clients = move || {
                 if let Some(net) = &*running.lock() {
                     net.drop_clients();
                 }
             };
+            let serve_clients_at =
+                move |host: &str, port| serve_clients_at(&clients, &bound, host, port);
             let parts = MemberParts {
+                serve_clients_at: Box::new(serve_clients_at),
                 ensemble: joined.ensemble.clone(),
                 storage: files.clone(),
                 tree: tree_options,
@@ -255,7 +260,7 @@ impl Server {
             auth_failed: net.auth_failures(),
             drop_chance: net.drop_chance(),
             ensemble: ensemble.clone(),
-            addresses: net.addresses().to_vec(),
+            addresses,
             begun,
         });
         let guard = Arc::new(guard::Guarded {
@@ -292,6 +297,41 @@ struct Joined {
     log_factor: f64,
     leader_serves: bool,
     files: Option<Arc<dyn ensemble::MembershipFiles>>,
+}
+
+/// Moves the client port. In the background: names are resolved, and the I/O threads may ask for
+/// what the caller holds.
+fn serve_clients_at(
+    net: &Arc<Mutex<Option<net::Running>>>,
+    bound: &Arc<Mutex<Vec<SocketAddr>>>,
+    host: &str,
+    port: u16,
+) {
+    let (net, bound, target) = (net.clone(), bound.clone(), ensemble::join(host, port));
+    let work = move || {
+        let found = target.to_socket_addrs().map(|all| all.collect::<Vec<_>>());
+        let Some(address) = found
+            .ok()
+            .and_then(|found| found.iter().find(|a| a.is_ipv4()).or(found.first()).copied())
+        else {
+            return warn!(target, "no address of this host: the client port stays");
+        };
+        if bound.lock().contains(&address) {
+            return;
+        }
+        let net = net.lock();
+        let Some(net) = &*net else { return };
+        match net.rebind(vec![address]) {
+            Ok(addresses) => {
+                info!(%address, "serving clients at a new address");
+                *bound.lock() = addresses;
+            }
+            Err(error) => error!(%error, "cannot move the client port"),
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("client-port".into()).spawn(work) {
+        warn!(%error, "cannot start a thread: the client port stays");
+    }
 }
 
 /// Reads the epochs, opens the election port, starts to look for a leader.

@@ -46,6 +46,9 @@ pub const SECTION_TIME: Duration = Duration::from_micros(200);
 /// Commits between two looks at the clock.
 const CLOCK_EVERY: usize = 8;
 
+/// Where the membership stands.
+const CONFIG: &str = "/zookeeper/config";
+
 /// What an applier shares with the rest of the server.
 pub struct Parts {
     /// The watch tables.
@@ -251,7 +254,7 @@ impl Applier {
     /// stream may have brought it (`ZKDatabase.initConfigInZKDatabase`).
     pub fn set_config(&mut self, now: Now, text: &str, version: i64) {
         let mut tree = self.tree.write();
-        let present = tree.find("/zookeeper/config");
+        let present = tree.find(CONFIG);
         if present.is_some_and(|node| {
             node.stat().mzxid == version && node.data() == Some(text.as_bytes())
         }) {
@@ -323,6 +326,15 @@ impl Desk {
                     None => {
                         let failed = proposal.header.kind == op::ERROR;
                         let shown = if failed { op::ERROR } else { origin.op };
+                        if proposal.header.kind == op::RECONFIG {
+                            let node = tree.find(CONFIG);
+                            let text = node.and_then(|node| node.data()).unwrap_or_default();
+                            self.answer(tree, &origin, shown, |_, xid, _, out| {
+                                reply::reconfig(xid, &applied, text, out);
+                                reply::After::Keep
+                            });
+                            return;
+                        }
                         self.answer(tree, &origin, shown, |kind, xid, _, out| {
                             reply::write(kind, xid, &applied, out)
                         });

@@ -94,6 +94,7 @@ impl Config {
             field_max: size(limits.jute_max_buffer) + size(limits.jute_extra_size),
             local_sessions: self.local_sessions_enabled,
             local_sessions_upgrade: self.local_sessions_upgrading_enabled,
+            standalone_enabled: self.ensemble.standalone_enabled,
             read_only_mode: self.client_io.read_only_mode,
             session_server_id: match self.my_id {
                 Some(id) if self.is_distributed() => id,

@@ -15,7 +15,7 @@ use jute::quorum::{QuorumPacket, SNAPSHOT_SIGNATURE};
 use parking_lot::{Condvar, Mutex};
 use tracing::{debug, info, warn};
 
-use super::{Options, Sink, mesh, spawn};
+use super::{AddressBook, Options, Sink, mesh, spawn};
 use crate::base::{Proposal, Sid, Zxid};
 use crate::storage::DataDirs;
 use crate::storage::snapshot::codec::{encode_end, encode_tables, read_tree_stream};
@@ -24,7 +24,7 @@ use crate::tree::DataTree;
 use crate::tree::cell::TreeReader;
 use crate::tree::cut::Cut;
 use crate::tree::load::TreeLoader;
-use crate::zab::{Event, Link, Membership, Packet};
+use crate::zab::{Event, Link, Packet};
 
 /// Identities in one packet.
 const IDENTITIES_MAX: usize = 1024;
@@ -47,7 +47,7 @@ struct Shared {
     options: Options,
     sink: Sink,
     dirs: Arc<DataDirs>,
-    membership: Mutex<Arc<Membership>>,
+    book: Arc<AddressBook>,
     links: Mutex<HashMap<Link, Arc<Wire>>>,
     next: AtomicU64,
     /// The accept threads of the present leadership run as long as this holds.
@@ -78,7 +78,7 @@ enum Item {
 impl Links {
     pub(super) fn new(
         options: Options,
-        membership: Arc<Membership>,
+        book: Arc<AddressBook>,
         dirs: Arc<DataDirs>,
         sink: Sink,
     ) -> Self {
@@ -86,7 +86,7 @@ impl Links {
             options,
             sink,
             dirs,
-            membership: Mutex::new(membership),
+            book,
             links: Mutex::default(),
             next: AtomicU64::new(1),
             listening: Mutex::new(None),
@@ -104,9 +104,7 @@ impl Links {
         }
         let flag = Arc::new(AtomicBool::new(true));
         *self.shared.listening.lock() = Some(flag.clone());
-        let membership = self.shared.membership.lock().clone();
-        let own = membership.member(self.shared.options.sid).map(|m| m.addresses.clone());
-        for address in own.unwrap_or_default() {
+        for address in self.shared.book.own() {
             let (shared, flag) = (self.shared.clone(), flag.clone());
             let spawned = spawn("quorum-accept", move || {
                 match bind(&shared.options, &address.host, address.quorum_port, &flag) {
@@ -176,10 +174,6 @@ impl Links {
         self.shared.received.lock().remove(&link)
     }
 
-    pub(super) fn set_membership(&self, membership: Arc<Membership>) {
-        *self.shared.membership.lock() = membership;
-    }
-
     pub(super) fn stop(&self) {
         self.listen(false);
         for wire in self.shared.links.lock().values() {
@@ -234,10 +228,9 @@ impl Shared {
     }
 
     fn dialled(&self, sid: Sid) -> io::Result<TcpStream> {
-        let membership = self.membership.lock().clone();
         let limit = Duration::from_millis(self.options.learner_connect_timeout_ms.max(1));
         let mut failure = io::Error::new(io::ErrorKind::NotFound, "no address is known");
-        for address in membership.member(sid).map_or(&[][..], |m| &m.addresses) {
+        for address in self.book.of(sid) {
             match mesh::connect(&super::join(&address.host, address.quorum_port), limit) {
                 Ok(stream) => return Ok(stream),
                 Err(error) => failure = error,

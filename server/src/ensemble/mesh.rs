@@ -17,9 +17,9 @@ use jute::quorum::{ELECTION_FRAME_MAX, InitialMessage, InitialProgress, Notifica
 use parking_lot::{Condvar, Mutex};
 use tracing::{debug, info, warn};
 
-use super::{Options, Sink, spawn};
+use super::{AddressBook, Options, Sink, spawn};
 use crate::base::Sid;
-use crate::zab::{Event, Membership, Notification};
+use crate::zab::{Event, Notification, PeerAddress};
 
 /// Peers we keep state for; beyond it unknown sids are refused.
 const PEERS_MAX: usize = 1024;
@@ -35,12 +35,14 @@ pub(super) struct Mesh {
 struct Shared {
     options: Options,
     sink: Sink,
-    membership: Mutex<Arc<Membership>>,
+    book: Arc<AddressBook>,
     peers: Mutex<HashMap<Sid, Arc<Peer>>>,
     handshakes: AtomicU64,
     stopped: AtomicBool,
     /// Our open ports, to be closed from outside of the threads that accept.
     listeners: Mutex<Vec<TcpListener>>,
+    /// What they were opened for.
+    open: Mutex<Vec<(String, u16)>>,
 }
 
 /// What we know of one peer.
@@ -66,21 +68,18 @@ struct PeerState {
 
 impl Mesh {
     /// Binds the election port and accepts.
-    pub(super) fn start(
-        options: Options,
-        membership: Arc<Membership>,
-        sink: Sink,
-    ) -> io::Result<Self> {
+    pub(super) fn start(options: Options, book: Arc<AddressBook>, sink: Sink) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             options,
             sink,
-            membership: Mutex::new(membership.clone()),
+            book,
             peers: Mutex::default(),
             handshakes: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             listeners: Mutex::default(),
+            open: Mutex::default(),
         });
-        shared.listen(&membership)?;
+        shared.listen()?;
         Ok(Mesh { shared })
     }
 
@@ -104,9 +103,17 @@ impl Mesh {
         }
     }
 
-    /// Uses these addresses from now on.
-    pub(super) fn set_membership(&self, membership: Arc<Membership>) {
-        *self.shared.membership.lock() = membership;
+    /// Opens our election ports anew if they are others now.
+    pub(super) fn relisten(&self) {
+        let ports = |address: &PeerAddress| (address.host.clone(), address.election_port);
+        let wanted: Vec<_> = self.shared.book.own().iter().map(ports).collect();
+        if wanted == *self.shared.open.lock() {
+            return;
+        }
+        self.shared.close_listeners();
+        if let Err(error) = self.shared.listen() {
+            warn!(%error, "the election port cannot be opened");
+        }
     }
 
     /// Closes every connection.
@@ -123,10 +130,11 @@ impl Mesh {
 }
 
 impl Shared {
-    /// Opens our election ports as a membership names them.
-    fn listen(self: &Arc<Self>, membership: &Membership) -> io::Result<()> {
-        let own = membership.member(self.options.sid).map(|m| m.addresses.clone());
-        for address in own.unwrap_or_default() {
+    /// Opens our election ports.
+    fn listen(self: &Arc<Self>) -> io::Result<()> {
+        let own = self.book.own();
+        *self.open.lock() = own.iter().map(|a| (a.host.clone(), a.election_port)).collect();
+        for address in own {
             let listener = super::listen(&self.options, &address.host, address.election_port)?;
             info!(address = %listener.local_addr()?, "election port is open");
             self.listeners.lock().push(listener.try_clone()?);
@@ -247,21 +255,15 @@ impl Shared {
     }
 
     fn dialled(self: &Arc<Self>, sid: Sid, peer: &Arc<Peer>) -> io::Result<()> {
-        let membership = self.membership.lock().clone();
-        let mut targets: Vec<String> = Vec::new();
-        if let Some(member) = membership.member(sid) {
-            targets.extend(member.addresses.iter().map(|a| super::join(&a.host, a.election_port)));
-        }
+        let port = |a: &PeerAddress| super::join(&a.host, a.election_port);
+        let mut targets: Vec<String> = self.book.of(sid).iter().map(port).collect();
         targets.extend(peer.state.lock().addresses.iter().cloned());
         let mut failure = invalid("no address is known");
         for target in targets {
             match connect(&target, Duration::from_millis(self.options.connect_timeout_ms)) {
                 Ok(mut stream) => {
                     stream.set_nodelay(true)?;
-                    let own = membership.member(self.options.sid);
-                    let addresses = own.map_or_else(Vec::new, |m| {
-                        m.addresses.iter().map(|a| super::join(&a.host, a.election_port)).collect()
-                    });
+                    let addresses = self.book.own().iter().map(port).collect();
                     let hello = InitialMessage { sid: self.options.sid.0, addresses };
                     stream.write_all(&hello.to_bytes(self.options.multi_address))?;
                     if sid > self.options.sid {

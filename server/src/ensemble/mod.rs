@@ -20,6 +20,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread::Builder;
 
+use parking_lot::Mutex;
 use socket2::{Domain, Socket, Type};
 
 use self::links::Links;
@@ -29,7 +30,7 @@ use crate::storage::DataDirs;
 use crate::tree::cell::TreeReader;
 use crate::tree::cut::Cut;
 use crate::tree::{DataTree, TreeOptions};
-use crate::zab::{self, Event, Link, Membership, Notification, Packet};
+use crate::zab::{self, Event, Link, Membership, Notification, Packet, PeerAddress};
 
 /// Stack of the threads here.
 const STACK_BYTES: usize = 512 * 1024;
@@ -94,6 +95,49 @@ pub struct MemberOptions {
 pub struct Ensemble {
     mesh: Mesh,
     links: Links,
+    book: Arc<AddressBook>,
+    sid: Sid,
+}
+
+/// Where servers are.
+struct AddressBook(Mutex<Pages>);
+
+struct Pages {
+    committed: Arc<Membership>,
+    /// May name servers that are to join.
+    proposed: Option<Arc<Membership>>,
+    /// Ours, which stay when the membership forgets us.
+    own: Vec<PeerAddress>,
+}
+
+impl AddressBook {
+    fn new(committed: &Arc<Membership>, me: Sid) -> Self {
+        let own = committed.member(me).map_or_else(Vec::new, |m| m.addresses.clone());
+        AddressBook(Mutex::new(Pages { committed: committed.clone(), proposed: None, own }))
+    }
+
+    fn of(&self, sid: Sid) -> Vec<PeerAddress> {
+        let pages = self.0.lock();
+        let known = pages.committed.member(sid);
+        let known = known.or_else(|| pages.proposed.as_ref()?.member(sid));
+        known.map_or_else(Vec::new, |member| member.addresses.clone())
+    }
+
+    fn own(&self) -> Vec<PeerAddress> {
+        self.0.lock().own.clone()
+    }
+
+    fn commit(&self, membership: &Arc<Membership>, me: Sid) {
+        let mut pages = self.0.lock();
+        pages.committed = membership.clone();
+        if let Some(member) = membership.member(me) {
+            pages.own = member.addresses.clone();
+        }
+    }
+
+    fn propose(&self, membership: Arc<Membership>) {
+        self.0.lock().proposed = Some(membership);
+    }
 }
 
 impl Ensemble {
@@ -104,8 +148,11 @@ impl Ensemble {
         dirs: Arc<DataDirs>,
         sink: Sink,
     ) -> io::Result<Self> {
-        let mesh = Mesh::start(options.clone(), membership.clone(), sink.clone())?;
-        Ok(Ensemble { mesh, links: Links::new(options, membership, dirs, sink) })
+        let sid = options.sid;
+        let book = Arc::new(AddressBook::new(&membership, sid));
+        let mesh = Mesh::start(options.clone(), book.clone(), sink.clone())?;
+        let links = Links::new(options, book.clone(), dirs, sink);
+        Ok(Ensemble { mesh, links, book, sid })
     }
 
     /// Sends a vote; only the newest counts.
@@ -155,8 +202,18 @@ impl Ensemble {
 
     /// Uses these addresses from now on.
     pub fn set_membership(&self, membership: Arc<Membership>) {
-        self.mesh.set_membership(membership.clone());
-        self.links.set_membership(membership);
+        self.book.commit(&membership, self.sid);
+        self.mesh.relisten();
+    }
+
+    /// Where a membership wants us to serve clients, if it says so.
+    pub fn own_client_address(&self, membership: &Membership) -> Option<(String, u16)> {
+        membership.member(self.sid)?.client.clone()
+    }
+
+    /// Also knows those of a membership that is only proposed.
+    pub fn set_proposed(&self, membership: Arc<Membership>) {
+        self.book.propose(membership);
     }
 
     /// Closes everything.

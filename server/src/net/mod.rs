@@ -253,6 +253,17 @@ impl Running {
         self.inboxes.iter().for_each(|inbox| inbox.post(Mail::Quiesce));
     }
 
+    /// Closes the client ports and opens others; connections stay (`ServerCnxnFactory.reconfigure`).
+    /// Returns where they are. After a failure there is none.
+    pub fn rebind(&self, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, ListenError> {
+        let (send, receive) = crossbeam_channel::bounded(1);
+        if let Some(first) = self.inboxes.first() {
+            first.post(Mail::Rebind(addresses, send));
+        }
+        // The thread is gone: the server is stopping.
+        receive.recv().unwrap_or_else(|_| Ok(Vec::new()))
+    }
+
     /// Closes every connection without ending anything: the server left its role.
     pub fn drop_clients(&self) {
         self.inboxes.iter().for_each(|inbox| inbox.post(Mail::DropClients));

@@ -17,17 +17,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Sender;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use parking_lot::Mutex;
 use socket2::SockRef;
 use tracing::{debug, error, info, warn};
 
-use super::Shared;
 use super::clock;
 use super::conn::{Conn, Next};
 use super::ledger::Ledger;
 use super::limits::{Admitted, Full};
+use super::{ListenError, Shared};
 use crate::base::Mono;
 use crate::outbox::{Bell, Counters, Origin, Place, Tally};
 use crate::replica::Request;
@@ -63,6 +64,8 @@ pub(super) enum Mail {
     New(Box<Accepted>),
     /// The answer to a four-letter word.
     Word(Place, Vec<u8>),
+    /// Listen elsewhere from now on; tells where, or why not.
+    Rebind(Vec<SocketAddr>, Sender<Result<Vec<SocketAddr>, ListenError>>),
     /// Stop accepting.
     Quiesce,
     /// Close every connection.
@@ -255,6 +258,26 @@ impl Station {
         Ok(())
     }
 
+    /// Closes the listeners, then opens others: the port may stay the same.
+    fn rebind(
+        &mut self,
+        addresses: &[SocketAddr],
+        backlog: i32,
+    ) -> Result<Vec<SocketAddr>, ListenError> {
+        self.listeners.clear();
+        let mut bound = Vec::new();
+        for address in addresses {
+            let failed = |source| ListenError { address: *address, source };
+            let mut listener = super::listen(*address, backlog).map_err(failed)?;
+            bound.push(listener.local_addr().map_err(failed)?);
+            let token = Token(LISTENERS - self.listeners.len());
+            let registry = self.poll.registry();
+            registry.register(&mut listener, token, Interest::READABLE).map_err(failed)?;
+            self.listeners.push(listener);
+        }
+        Ok(bound)
+    }
+
     /// The loop. Ends after [`Mail::Stop`].
     pub(super) fn run(mut self, shared: &Shared) {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
@@ -374,6 +397,11 @@ impl Station {
                         conn.answer_word(answer);
                         self.drive(shared, place.slot, true);
                     }
+                }
+                Mail::Rebind(addresses, answer) => {
+                    let bound = self.rebind(&addresses, shared.options.backlog);
+                    // Whoever asked may have lost interest.
+                    let _ = answer.send(bound);
                 }
                 Mail::Quiesce => {
                     self.quiet = true;

@@ -26,6 +26,9 @@ use crate::zab::{Action, Event, Link, Membership, Serving};
 /// On-disk DIFF is always worth this many bytes of log.
 const LOG_BYTES_MIN: u64 = 4 * 1024 * 1024;
 
+/// Moves the client port to a host and a port.
+pub type ServeClientsAt = Box<dyn Fn(&str, u16) + Send>;
+
 /// What a member has besides a standalone server's parts.
 pub struct MemberParts {
     /// The sockets between servers.
@@ -36,6 +39,8 @@ pub struct MemberParts {
     pub tree: TreeOptions,
     /// Whether clients are served.
     pub role: Arc<Role>,
+    /// Serves clients here from now on: host and port of our own member line.
+    pub serve_clients_at: ServeClientsAt,
     /// Closes every client connection.
     pub drop_clients: Box<dyn Fn() + Send>,
     /// `snapshotSizeFactor`: log bytes a learner may be sent per byte of snapshot; negative never.
@@ -104,10 +109,14 @@ impl Host {
             Action::Activate(membership) => {
                 info!(version = %format!("{:x}", membership.version()), "membership activated");
                 ensemble.set_membership(membership.clone());
+                if let Some((host, port)) = ensemble.own_client_address(&membership) {
+                    (self.parts.serve_clients_at)(&host, port);
+                }
                 self.keep(membership, |files, membership| files.keep_committed(membership));
             }
             Action::SaveLastSeen(membership) => {
                 info!(version = %format!("{:x}", membership.version()), "membership proposed");
+                ensemble.set_proposed(membership.clone());
                 self.keep(membership, |files, membership| files.keep_proposed(membership));
             }
             Action::Stop(code, why) => {
@@ -139,7 +148,9 @@ impl Host {
         info!(why, "no longer serving clients");
         self.parts.role.close();
         for outbox in self.registry.connections().iter() {
-            outbox.lock().close(Fate::CloseNow);
+            // What was answered is true, and leaves first: the answer to a reconfig that ends our
+            // leadership, above all.
+            outbox.lock().close(Fate::CloseAfterFlush);
         }
         (self.parts.drop_clients)();
     }

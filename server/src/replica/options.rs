@@ -19,6 +19,8 @@ pub struct Options {
     pub local_sessions: bool,
     /// `localSessionsUpgradingEnabled`: they become global when they need to.
     pub local_sessions_upgrade: bool,
+    /// `standaloneEnabled`: a reconfiguration must leave two voters.
+    pub standalone_enabled: bool,
     /// `readonlymode.enabled`: a member without a leader serves reads.
     pub read_only_mode: bool,
     /// Largest string or buffer in a request that a learner forwards, bytes.
@@ -35,6 +37,7 @@ impl Default for Options {
             container_never_used_max_ms: 0,
             local_sessions: false,
             local_sessions_upgrade: false,
+            standalone_enabled: true,
             read_only_mode: false,
             field_max: jute::codec::DEFAULT_MAX_FIELD,
         }

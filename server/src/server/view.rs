@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
 use crate::base::{Mono, SessionId, Sid, Zxid};
 use crate::ensemble::{Ensemble, join};
 use crate::metrics::GaugeSet;
@@ -37,7 +39,8 @@ pub(super) struct View {
     pub auth_failed: Arc<AtomicU64>,
     /// Probability with which a handshake is dropped, as the bits of a double.
     pub drop_chance: Arc<AtomicU64>,
-    pub addresses: Vec<SocketAddr>,
+    /// They move with the membership.
+    pub addresses: Arc<Mutex<Vec<SocketAddr>>>,
     pub begun: Instant,
     /// Of a member of an ensemble.
     pub ensemble: Option<Arc<Ensemble>>,
@@ -180,7 +183,7 @@ impl ServerView for View {
     }
 
     fn addresses(&self) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
-        (self.addresses.clone(), Vec::new())
+        (self.addresses.lock().clone(), Vec::new())
     }
 
     fn gauges(&self) -> ExtraGauges {

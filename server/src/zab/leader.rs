@@ -155,6 +155,12 @@ impl Leader {
             .collect()
     }
 
+    /// `Leader.isQuorumSynced`.
+    pub(super) fn is_quorum_synced(&self, membership: &Membership, core: &Core) -> bool {
+        let synced = self.learners.values().filter(|l| l.has_acked()).map(|l| l.sid);
+        membership.is_quorum(&synced.chain([core.me()]).collect())
+    }
+
     pub(super) fn pending_syncs(&self) -> usize {
         self.broadcast.pending_syncs()
     }
@@ -783,19 +789,23 @@ impl Leader {
             answer_sync(origin, out);
         }
         if let Some(membership) = reconfigured {
-            let votes = membership.is_voter(core.me());
             core.activate(membership, out);
-            if !votes {
-                return Err(Leave("we do not vote in the new membership"));
+            if designated != Some(core.me()) {
+                return Err(Leave("another server leads in the new membership"));
             }
         }
         Ok(())
     }
 
-    /// Who leads under a new membership: we, if we vote in it; else the voter of it that acked most
-    /// (`Leader.getDesignatedLeader`).
+    /// Who leads under a new membership: we, if we vote in it at the address we have; else the
+    /// voter of it that acked most (`Leader.getDesignatedLeader`).
     fn designated(&self, membership: &Membership, core: &Core) -> Sid {
-        if membership.is_voter(core.me()) {
+        let ports = |membership: &Membership| {
+            membership.member(core.me()).map(|me| {
+                me.addresses.iter().map(|a| (a.host.clone(), a.quorum_port)).collect::<Vec<_>>()
+            })
+        };
+        if membership.is_voter(core.me()) && ports(membership) == ports(core.quorums.committed()) {
             return core.me();
         }
         self.learners

@@ -34,6 +34,7 @@ mod properties;
 mod quorum;
 #[cfg(test)]
 mod quorum_tests;
+mod reconfig;
 mod sync;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -46,4 +47,5 @@ pub use mutation::{Mutation, Mutations};
 pub use packet::{ForwardedRequest, Packet};
 pub use peer::Peer;
 pub use quorum::{Member, Membership, MembershipError, PeerAddress, Quorums};
+pub use reconfig::Change;
 pub use vote::{HeardVote, NOBODY, NOTIFICATION_VERSION, Notification, PeerState, Vote};

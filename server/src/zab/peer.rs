@@ -15,7 +15,7 @@ use super::leader::Leader;
 use super::learner::Learner;
 use super::{
     Action, Event, LearnerStatus, Membership, Mutation, NOBODY, NOTIFICATION_VERSION, Notification,
-    Options, PeerState, Restored, Vote, ZabPhase,
+    Options, PeerState, Quorums, Restored, Vote, ZabPhase,
 };
 use crate::base::{Epoch, Mono, Sid, Zxid};
 
@@ -235,6 +235,19 @@ impl Peer {
     /// End of our log: appended, maybe not durable or committed.
     pub fn last_logged(&self) -> Zxid {
         self.core.history.last()
+    }
+
+    /// The memberships that count.
+    pub fn quorums(&self) -> &Quorums {
+        &self.core.quorums
+    }
+
+    /// While leading: are the servers in sync with us a quorum of this membership?
+    pub fn is_quorum_synced(&self, membership: &Membership) -> bool {
+        match &self.role {
+            Role::Leading(leader) => leader.is_quorum_synced(membership, &self.core),
+            _ => false,
+        }
     }
 
     /// The committed membership.

@@ -117,6 +117,11 @@ impl Membership {
         self
     }
 
+    /// True if votes are counted in weighted groups.
+    pub fn has_groups(&self) -> bool {
+        matches!(self.rule, Rule::Groups { .. })
+    }
+
     /// True if an oracle may break a tie.
     pub fn has_oracle(&self) -> bool {
         self.rule == Rule::Oracle

@@ -1,6 +1,7 @@
 //! Requests at a leader: its own clients' and those that learners forward.
 
 use super::*;
+use crate::prep::Reconfig;
 
 impl<T> Member<T> {
     pub(super) fn lead(
@@ -120,7 +121,10 @@ impl<T> Member<T> {
     ) {
         // None while the epoch's counter is used up: the role ends in a moment.
         let Some(zxid) = self.peer.next_zxid() else { return };
-        match self.prep.prepare(tree, &mut self.sessions, None, request, zxid, now) {
+        let mut proposer =
+            Proposer { peer: &self.peer, standalone_enabled: self.options.standalone_enabled };
+        let membership: Option<&mut dyn prep::Membership> = Some(&mut proposer);
+        match self.prep.prepare(tree, &mut self.sessions, membership, request, zxid, now) {
             Prepared::Proposal(proposal) => {
                 assert!(proposal.zxid() == zxid, "ZXID-ORDER: prep keeps the zxid it is given");
                 let proposal = Arc::new(proposal);
@@ -141,6 +145,28 @@ impl<T> Member<T> {
             Some((at, _)) => self.held.push_back((*at, commit)),
             None => out.push(Action::Apply(commit)),
         }
+    }
+}
+
+/// The membership part of `reconfig`.
+struct Proposer<'a> {
+    peer: &'a zab::Peer,
+    standalone_enabled: bool,
+}
+
+impl prep::Membership for Proposer<'_> {
+    fn propose(&mut self, request: &Reconfig, zxid: Zxid) -> Result<Bytes, ErrorCode> {
+        let change = zab::Change {
+            joining: request.joining_servers.as_deref(),
+            leaving: request.leaving_servers.as_deref(),
+            members: request.new_members.as_deref(),
+            expected_version: request.config_version,
+        };
+        let next = self.peer.quorums().changed(change, zxid, self.standalone_enabled)?;
+        if !self.peer.is_quorum_synced(&next) {
+            return Err(ErrorCode::NewConfigNoQuorum);
+        }
+        Ok(Bytes::from(next.render()))
     }
 }
 
