@@ -54,6 +54,8 @@ pub(crate) fn membership_seeds() -> Vec<Vec<u8>> {
         "server.1=h:1:2;3\nserver.2=h:1:2:observer;h:3\nserver.3=a:1:2|b:1:2;3\nversion=0",
         "server.1=[::1]:2888:3888;[::1]:2181\ngroup.1=1:2\ngroup.2=3\nweight.1=1\nserver.2=h:1:2\n\
          server.3=h:1:2\n",
+        // A host in brackets that is no address.
+        "server.1=[::1]:2888:3888;[on=0::1]:2181\nversion=0",
     ]
     .map(|text| text.as_bytes().to_vec())
     .into()

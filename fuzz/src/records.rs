@@ -113,7 +113,9 @@ pub fn quorum_packets(data: &[u8]) {
 pub(crate) fn quorum_seeds() -> Vec<Vec<u8>> {
     let info = LearnerInfo { server_id: 2, protocol_version: PROTOCOL_VERSION, config_version: 0 };
     let payloads = [info.to_vec(), 1i32.to_vec(), vec![], txn_seeds()[1].clone(), vec![1; 13]];
-    let mut seeds = Vec::new();
+    // A learner without a sid: kind 11, zxid, no data.
+    let nobody = QuorumPacket { kind: 11, zxid: -1, data: None, authinfo: None };
+    let mut seeds = vec![nobody.to_vec()];
     for kind in 1..=19 {
         for payload in &payloads {
             let data = Some(Bytes::from(payload.clone()));

@@ -182,6 +182,8 @@ pub(crate) fn write_seeds() -> Vec<Vec<u8>> {
     let ttl = [create("/t", 5), 1000i64.to_vec()].concat();
     let mut seeds: Vec<Vec<u8>> =
         (0..7).map(|flags| seed(op::CREATE, &create("/a/c", flags))).collect();
+    // `check` outside a multi, which no log can hold.
+    seeds.push(seed(op::CHECK, &versioned));
     seeds.extend([
         seed(op::CREATE2, &create("/x", 3)),
         seed(op::CREATE_CONTAINER, &create("/c", 4)),

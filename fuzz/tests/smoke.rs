@@ -8,7 +8,7 @@ use std::path::Path;
 use rookeeper_fuzz::{Mutator, TARGETS, Target};
 
 /// Mutations per target, divided by its cost.
-const ROUNDS: usize = 20_000;
+const ROUNDS: usize = 10_000;
 
 fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)

@@ -209,6 +209,8 @@ impl Prep {
                 Err(ErrorCode::MarshallingError)
             }
             WriteRequest::Multi(ops) => multi(&mut work, ops),
+            // Followers before 3.8.5 pass it on; no log can hold it outside a multi.
+            WriteRequest::Check { .. } => Err(ErrorCode::Unimplemented),
             write => work.single(write),
         };
         if let Some(metrics) = &self.options.metrics {

@@ -155,12 +155,13 @@ impl Packet {
         };
         match self {
             Packet::LearnerInfo { observer, accepted, sid, protocol, config_version } => {
+                let kind = if *observer { kind::OBSERVERINFO } else { kind::FOLLOWERINFO };
+                let Some(sid) = sid else { return bare(kind, Zxid(accepted.0 << 32)) };
                 let info = LearnerInfo {
-                    server_id: sid.map_or(-1, |s| s.0),
+                    server_id: sid.0,
                     protocol_version: *protocol,
                     config_version: *config_version,
                 };
-                let kind = if *observer { kind::OBSERVERINFO } else { kind::FOLLOWERINFO };
                 full(kind, accepted.0 << 32, info.to_vec())
             }
             Packet::LeaderInfo { epoch } => {

@@ -338,6 +338,8 @@ fn bracket(host: &str) -> String {
             let parts: Vec<String> = ip.segments().iter().map(|s| format!("{s:x}")).collect();
             format!("[{}]", parts.join(":"))
         }
+        // With a zone, or no address at all: as it was written.
+        Err(_) if host.contains(':') => format!("[{host}]"),
         Err(_) => host.to_owned(),
     }
 }
