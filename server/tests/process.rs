@@ -222,6 +222,44 @@ fn running_out_of_descriptors_spares_those_who_are_in() {
 }
 
 #[test]
+fn open_files_are_raised_and_few_are_told() {
+    let text = "4lw.commands.whitelist=mntr\n";
+    let limit = |hard: u32| {
+        let site = Site::new();
+        let shell = format!("ulimit -Sn 300; ulimit -Hn {hard}; exec \"$0\" \"$@\"");
+        let process = site.start_by(&["bash", "-c", &shell], text, "");
+        let metrics = site.word("mntr");
+        let line = metrics.lines().find(|l| l.starts_with("zk_max_file_descriptor_count"));
+        let shown = line.expect("a limit").split_whitespace().last().expect("a value").to_owned();
+        (shown, String::from_utf8(process.stop().stdout).unwrap())
+    };
+    let (shown, log) = limit(1000);
+    assert_eq!(shown, "1000");
+    assert!(log.contains("The limit of open files is 1000"), "{log}");
+    let (shown, log) = limit(5000);
+    assert_eq!(shown, "5000");
+    assert!(!log.contains("The limit of open files"), "{log}");
+}
+
+#[test]
+fn systemd_is_told_what_goes_on() {
+    let site = Site::new();
+    let process = Process(Some(site.command(&[], "", "").spawn().unwrap()));
+    let next = || {
+        let mut buffer = [0; 256];
+        let n = site.notify.recv(&mut buffer).expect("the server reports its state");
+        String::from_utf8(buffer[..n].to_vec()).unwrap()
+    };
+    assert!(next().starts_with("STATUS=Standalone"));
+    assert_eq!(next(), "READY=1");
+    // Ready means that clients are served.
+    assert!(site.word("srvr").contains("Mode: standalone"));
+    process.stop();
+    assert_eq!(next(), "STOPPING=1");
+    assert!(next().starts_with("STATUS="));
+}
+
+#[test]
 fn the_admin_server_obeys_its_keys() {
     let site = Site::new();
     let port = free_port();

@@ -5,8 +5,10 @@
 //!
 //! Start at [`run`]; `serve.rs` is what `rookeeper server` does.
 
+mod advice;
 mod check;
 mod environment;
+mod generate;
 mod logging;
 mod notify;
 mod purge;
@@ -17,8 +19,9 @@ pub mod tools;
 mod word;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::base::version;
 
@@ -109,6 +112,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Writes man pages and shell completions below a directory, for packages.
+    #[command(hide = true)]
+    Generate {
+        /// Where `man/`, `bash-completion/`, `zsh/` and `fish/` go.
+        directory: PathBuf,
+    },
     /// Sends a four-letter word and prints the answer: `word host port cmd [secure]`
     Word {
         /// Host, client port, word, and `true` for a TLS port
@@ -138,6 +147,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> i32 {
         Command::Compare { arguments } => tools::run(tools::comparer::run, &arguments),
         Command::Summary { arguments } => tools::run(tools::summary::run, &arguments),
         Command::Digest { arguments } => tools::run(tools::digest::run, &arguments),
+        Command::Generate { directory } => generate::run(Arguments::command(), &directory),
         Command::Word { arguments } => word::run(&arguments),
     }
 }

@@ -11,7 +11,7 @@ use std::thread;
 use super::logging::{self, MyId};
 use super::notify::notify;
 use super::signals::{Asked, Signals};
-use super::{environment, exit};
+use super::{advice, environment, exit};
 use crate::admin::{AdminServer, MetricsServer};
 use crate::base::version;
 use crate::config::{Config, ConfigError, JvmFlags, Kind, Level, MetricsBackend};
@@ -114,6 +114,9 @@ fn start(flags: &JvmFlags, arguments: &[String], my_id: &MyId) -> Result<i32, En
     for (key, value) in environment::list() {
         tracing::info!("Server environment:{key}={value}");
     }
+    for line in advice::collect(&[&config.data_dir, &config.data_log_dir]) {
+        tracing::warn!("{line}");
+    }
     if !config.is_distributed() {
         let text = "Either no config or no quorum defined in config, running in standalone mode";
         tracing::warn!("{text}");
@@ -144,6 +147,10 @@ fn start(flags: &JvmFlags, arguments: &[String], my_id: &MyId) -> Result<i32, En
     if let Some(endpoint) = &endpoint {
         endpoint.set_view(handle.view());
     }
+    notify(match config.is_distributed() {
+        true => "STATUS=Member of an ensemble; srvr tells its mode",
+        false => "STATUS=Standalone, serving clients",
+    });
     notify("READY=1");
     Ok(wait(&handle, &signals, &words))
 }
@@ -208,6 +215,7 @@ fn wait(handle: &Arc<Handle>, signals: &Signals, words: &Arc<Words>) -> i32 {
                 match signals.wait() {
                     Ok(Asked::Stop(code)) => {
                         notify("STOPPING=1");
+                        notify("STATUS=Closing connections and the log");
                         let _ = asked.set(code);
                         handle.stop();
                         return;
