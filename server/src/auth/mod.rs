@@ -1,1 +1,23 @@
-//! TLS contexts, keystores, SASL mechanisms.
+//! Who the other side is: TLS contexts, key and trust stores, names in certificates.
+//!
+//! ```text
+//!  store (PEM PKCS12 JKS) ──► context ──► Tls ──► net (client port), ensemble, admin
+//!                             ▲  verify, suites, names      │
+//!                             └── reload on change          └─► subject: identity of scheme x509
+//! ```
+//!
+//! Owns: how certificates, keys and passwords are read and judged. Must not know: sockets of
+//! clients, frames, ACLs, settings files.
+//!
+//! Start reading at [`Tls`].
+
+mod context;
+mod der;
+mod dn;
+mod names;
+mod store;
+mod suites;
+mod verify;
+
+pub use context::{ClientAuth, Tls, TlsError, TlsOptions, subject};
+pub use store::{Secret, StoreError, StoreFormat, StoreOptions};
