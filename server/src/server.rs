@@ -15,8 +15,9 @@ use tracing::{error, info, warn};
 use crate::acl::{self, Schemes};
 use crate::admin::Guard;
 use crate::apply::{self, Applier};
+use crate::auth::{ClientAuth, SaslError, SaslLogin, Tls, TlsError};
 use crate::base::{Epoch, Proposal};
-use crate::ensemble::{self, Ensemble};
+use crate::ensemble::{self, Ensemble, Security, SecurityError};
 use crate::metrics::Metrics;
 use crate::net::fourlw::Responder;
 use crate::net::view::ServerView;
@@ -106,6 +107,15 @@ pub enum StartError {
     /// The data directories cannot be used or are damaged.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// TLS cannot be spoken as configured.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Logins of clients cannot be judged as configured.
+    #[error(transparent)]
+    Sasl(#[from] SaslError),
+    /// The ports between servers cannot be protected as configured.
+    #[error(transparent)]
+    Security(#[from] SecurityError),
     /// An enforced scheme has no provider.
     #[error("authentication scheme {0} is enforced, but no provider for it is configured")]
     Scheme(String),
@@ -120,7 +130,11 @@ impl StartError {
         match self {
             StartError::Storage(error) => error.exit_code(),
             StartError::Scheme(_) => 2,
-            StartError::Listen(_) | StartError::System(_) => 1,
+            StartError::Listen(_)
+            | StartError::Tls(_)
+            | StartError::Sasl(_)
+            | StartError::Security(_)
+            | StartError::System(_) => 1,
         }
     }
 }
@@ -153,6 +167,11 @@ impl Server {
         let dirs = Arc::new(dirs);
         let (frame_max, field_max) = (options.net.frame_max, options.net.field_max);
         let outbox_max_bytes = options.net.outbox_max_bytes.max(2 * frame_max);
+        let tls = client_tls(&options.net)?;
+        let sasl = match &options.net.sasl {
+            Some(sasl) => SaslLogin::open(sasl)?.map(Arc::new),
+            None => None,
+        };
         let net = Net::bind(options.net)?;
 
         let tree_options = options.tree.clone();
@@ -206,6 +225,7 @@ impl Server {
         );
         let running: Arc<Mutex<Option<net::Running>>> = Arc::default();
         let addresses = Arc::new(Mutex::new(net.addresses().to_vec()));
+        let secure_addresses = net.secure_addresses().to_vec();
         let member = joined.map(|joined| {
             let (clients, bound) = (running.clone(), addresses.clone());
             let running = running.clone();
@@ -261,6 +281,7 @@ impl Server {
             drop_chance: net.drop_chance(),
             ensemble: ensemble.clone(),
             addresses,
+            secure_addresses,
             begun,
         });
         let guard = Arc::new(guard::Guarded {
@@ -283,11 +304,31 @@ impl Server {
             view: view.clone(),
             metrics,
             seed: options.seed,
+            sasl,
+            tls,
         })?;
         info!(ms = begun.elapsed().as_millis(), "server started");
         *running.lock() = Some(net);
         Ok(Handle { view, guard, role, net: running, pipeline, ensemble, outcome, _dirs: dirs })
     }
+}
+
+/// TLS for clients. Mistakes end the start: Java's server would refuse each client instead.
+fn client_tls(options: &net::Options) -> Result<Option<Arc<Tls>>, TlsError> {
+    let Some(settings) = options.tls.clone() else { return Ok(None) };
+    let trusts = settings.trust_store.is_some();
+    if !trusts && settings.client_auth != ClientAuth::None {
+        warn!("{}.trustStore.location not specified: no certificate is trusted", settings.prefix);
+    }
+    let tls = Tls::open(settings)?;
+    if options.secure_addresses.is_empty() {
+        if let Err(error) = tls.server_config() {
+            warn!(%error, "client.portUnification without TLS");
+        }
+    } else {
+        tls.server_config()?;
+    }
+    Ok(Some(Arc::new(tls)))
 }
 
 /// A zab core with its sockets.
@@ -372,7 +413,9 @@ fn join(
         .map_err(|why| StartError::Storage(StorageError::Epoch(why)))?;
     let mailbox = mailbox.clone();
     let sink = Arc::new(move |event| mailbox.post(event));
-    let ensemble = Ensemble::start(member.ensemble, member.committed, dirs.clone(), sink)?;
+    let security = Security::open(&member.ensemble.security)?;
+    let ensemble =
+        Ensemble::start(member.ensemble, security, member.committed, dirs.clone(), sink)?;
     let joined = Joined {
         ensemble: Arc::new(ensemble),
         first,
@@ -430,6 +473,11 @@ impl Handle {
     /// Where clients can connect (real ports).
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.view.addresses().0
+    }
+
+    /// Where clients can connect with TLS only (real ports).
+    pub fn secure_addresses(&self) -> Vec<SocketAddr> {
+        self.view.addresses().1
     }
 
     /// The sight operators have.

@@ -346,17 +346,12 @@ fn metrics_have_a_port_of_their_own() {
 }
 
 #[test]
-fn a_tls_port_is_refused_rather_than_forgotten() {
-    for (factory, why) in [
-        ("NIOServerCnxnFactory", "SSL isn't supported in NIOServerCnxn"),
-        ("NettyServerCnxnFactory", "TLS is not supported yet"),
-    ] {
-        let site = Site::new();
-        let class = format!("serverCnxnFactory=org.apache.zookeeper.server.{factory}");
-        let output = site.fails(&format!("secureClientPort=0\n{class}\n"));
-        assert_eq!(output.status.code(), Some(1));
-        assert!(String::from_utf8(output.stdout).unwrap().contains(why), "{factory}");
-    }
+fn a_tls_port_without_stores_is_refused() {
+    let site = Site::new();
+    let output = site.fails("secureClientPort=0\n");
+    assert_eq!(output.status.code(), Some(1));
+    let log = String::from_utf8(output.stdout).unwrap();
+    assert!(log.contains("Keystore is required for SSL server: ssl.keyStore.location"), "{log}");
 }
 
 #[test]

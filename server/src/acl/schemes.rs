@@ -94,6 +94,11 @@ impl Schemes {
             || identities.iter().any(|identity| self.enforced.contains(&identity.scheme))
     }
 
+    /// True if an identity of this scheme is one of those that connections need.
+    pub fn enforces(&self, scheme: &str) -> bool {
+        self.enforced.iter().any(|enforced| enforced == scheme)
+    }
+
     /// Checks that `identities` have one of the permission bits in `wanted` on a znode with the
     /// list `acl` (`ZooKeeperServer.checkACL`). Fails with NOAUTH.
     pub fn check(

@@ -20,12 +20,21 @@ use hyper::header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue, SERVER};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
+use tokio_rustls::TlsAcceptor;
+
+use crate::auth::Tls;
 
 /// Connections at once; more wait in the kernel.
 const CONNECTIONS_MAX: usize = 256;
 /// Requests in work at once.
 const WORKERS: usize = 4;
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// First byte of a TLS handshake; no HTTP method begins with it.
+const TLS_BYTE: u8 = 0x16;
 /// How long a stop waits for requests in work.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -87,6 +96,14 @@ impl Response {
 
 pub(super) type Handler = Arc<dyn Fn(Request) -> Response + Send + Sync>;
 
+/// TLS of a server.
+#[derive(Clone)]
+pub(super) struct HttpTls {
+    pub tls: Arc<Tls>,
+    /// Plain HTTP is served as well: the first byte decides.
+    pub unified: bool,
+}
+
 /// A running server. Dropping it stops it.
 pub(super) struct HttpServer {
     address: SocketAddr,
@@ -100,6 +117,7 @@ impl HttpServer {
         name: &str,
         listener: TcpListener,
         idle: Duration,
+        tls: Option<HttpTls>,
         handler: Handler,
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
@@ -111,7 +129,7 @@ impl HttpServer {
             .build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = Builder::new().name(name.to_owned()).spawn(move || {
-            runtime.block_on(accept(listener, idle, handler, stopped));
+            runtime.block_on(accept(listener, idle, tls, handler, stopped));
             runtime.shutdown_timeout(DRAIN);
         })?;
         Ok(Self { address, stop: Mutex::new(Some(stop)), thread: Mutex::new(Some(thread)) })
@@ -138,6 +156,7 @@ impl Drop for HttpServer {
 async fn accept(
     listener: TcpListener,
     idle: Duration,
+    tls: Option<HttpTls>,
     handler: Handler,
     mut stopped: oneshot::Receiver<()>,
 ) {
@@ -158,12 +177,18 @@ async fn accept(
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let handler = handler.clone();
+        let (handler, tls) = (handler.clone(), tls.clone());
         tokio::spawn(async move {
-            let service = service_fn(|request| answer(request, remote, handler.clone()));
-            let mut server = hyper::server::conn::http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(idle);
-            if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+            let outcome = match tls {
+                Some(tls) if speaks_tls(&stream, &tls, idle).await => {
+                    match greet(stream, &tls).await {
+                        Ok(stream) => serve(stream, remote, true, idle, handler).await,
+                        Err(why) => Err(why),
+                    }
+                }
+                _ => serve(stream, remote, false, idle, handler).await,
+            };
+            if let Err(error) = outcome {
                 tracing::debug!("HTTP connection of {remote}: {error}");
             }
             drop(permit);
@@ -171,19 +196,57 @@ async fn accept(
     }
 }
 
+/// Whether a client begins a TLS handshake, or must.
+async fn speaks_tls(stream: &TcpStream, tls: &HttpTls, idle: Duration) -> bool {
+    let mut first = [0];
+    !tls.unified
+        || (matches!(tokio::time::timeout(idle, stream.peek(&mut first)).await, Ok(Ok(1)))
+            && first[0] == TLS_BYTE)
+}
+
+async fn greet(
+    stream: TcpStream,
+    tls: &HttpTls,
+) -> Result<tokio_rustls::server::TlsStream<TcpStream>, String> {
+    let config = tls.tls.server_config().map_err(|error| error.to_string())?;
+    match tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
+        Ok(accepted) => accepted.map_err(|error| error.to_string()),
+        Err(_) => Err("the TLS handshake takes too long".to_owned()),
+    }
+}
+
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    remote: SocketAddr,
+    secure: bool,
+    idle: Duration,
+    handler: Handler,
+) -> Result<(), String> {
+    let service = service_fn(|request| answer(request, remote, secure, handler.clone()));
+    let mut server = hyper::server::conn::http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(idle);
+    let served = server.serve_connection(TokioIo::new(stream), service).await;
+    served.map_err(|error| error.to_string())
+}
+
 async fn answer(
     request: hyper::Request<Incoming>,
     remote: SocketAddr,
+    secure: bool,
     handler: Handler,
 ) -> Result<hyper::Response<Body>, Infallible> {
     let head = request.method() == hyper::Method::HEAD;
     let request = plain(&request, remote);
     // Work may walk the tree or the disk: not on the thread of the sockets.
     let response = tokio::task::spawn_blocking(move || handler(request)).await;
-    let response = response.unwrap_or_else(|error| {
+    let mut response = response.unwrap_or_else(|error| {
         tracing::error!("HTTP request failed: {error}");
         Response::error(500, "Server Error")
     });
+    if secure {
+        let value = "max-age=86400; includeSubDomains".to_owned();
+        response.headers.push(("strict-transport-security", value));
+    }
     Ok(encode(response, head))
 }
 

@@ -24,7 +24,8 @@ use parking_lot::RwLock;
 
 use self::commands::{COMMANDS, Context};
 use self::guarded::RateLimit;
-use self::http::{Content, HttpServer, Request, Response};
+use self::http::{Content, HttpServer, HttpTls, Request, Response};
+use crate::auth::{Tls, TlsOptions};
 use crate::base::{Mono, Zxid};
 use crate::metrics::{Gauges, Metrics};
 use crate::net::fourlw::{Words, gauges};
@@ -85,6 +86,10 @@ pub struct Options {
     pub initial_configuration: Option<String>,
     /// Names and values, sorted, secrets masked.
     pub system_properties: Vec<(String, String)>,
+    /// HTTPS (`admin.forceHttps`, `admin.portUnification`) with the stores of `ssl.quorum.*`.
+    pub tls: Option<TlsOptions>,
+    /// HTTP is served beside HTTPS.
+    pub plain_too: bool,
 }
 
 /// What commands know besides the view.
@@ -139,7 +144,15 @@ impl AdminServer {
                 },
             )
         });
-        let server = HttpServer::start("admin", listener, options.idle_timeout, handler)?;
+        let tls = match options.tls {
+            None => None,
+            Some(tls) => {
+                let tls = Tls::open(tls).map_err(io::Error::other)?;
+                tls.server_config().map_err(io::Error::other)?;
+                Some(HttpTls { tls: Arc::new(tls), unified: options.plain_too })
+            }
+        };
+        let server = HttpServer::start("admin", listener, options.idle_timeout, tls, handler)?;
         tracing::info!("Started AdminServer on address {}", server.address());
         Ok(Self { server, shared })
     }
@@ -243,7 +256,7 @@ impl MetricsServer {
             Response::text(200, "text/plain; version=0.0.4; charset=utf-8", text)
         });
         let idle = Duration::from_secs(30);
-        let server = HttpServer::start("metrics", listener, idle, handler)?;
+        let server = HttpServer::start("metrics", listener, idle, None, handler)?;
         tracing::info!("Started metrics endpoint on address {}", server.address());
         Ok(Self { server, view })
     }

@@ -96,6 +96,8 @@ fn admin(serving: bool, guard: Arc<dyn Guard>) -> AdminServer {
         use_x_forwarded_for: false,
         initial_configuration: Some("a=1\n".into()),
         system_properties: vec![("zookeeper.x".into(), "1".into())],
+        tls: None,
+        plain_too: false,
     };
     let server = AdminServer::start(options, words(false)).unwrap();
     server.set_server(Arc::new(Literal(serving)), guard);

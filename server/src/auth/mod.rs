@@ -1,4 +1,4 @@
-//! Who the other side is: TLS contexts, key and trust stores, names in certificates.
+//! Who the other side is: TLS contexts, key and trust stores, names in certificates, SASL logins.
 //!
 //! ```text
 //!  store (PEM PKCS12 JKS) ──► context ──► Tls ──► net (client port), ensemble, admin
@@ -15,9 +15,15 @@ mod context;
 mod der;
 mod dn;
 mod names;
+mod sasl;
 mod store;
+mod stream;
 mod suites;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 pub use context::{ClientAuth, Tls, TlsError, TlsOptions, subject};
+pub use sasl::{Exchange, QuorumSasl, QuorumSaslOptions, SaslError, SaslLogin, SaslOptions, Step};
 pub use store::{Secret, StoreError, StoreFormat, StoreOptions};
+pub use stream::{Cutter, ReadHalf, Stream, WriteHalf};

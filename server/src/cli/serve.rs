@@ -121,7 +121,6 @@ fn start(flags: &JvmFlags, arguments: &[String], my_id: &MyId) -> Result<i32, En
         let text = "Either no config or no quorum defined in config, running in standalone mode";
         tracing::warn!("{text}");
     }
-    refuse_tls(&config)?;
     let signals = Signals::block()
         .map_err(|error| End::new("Unexpected exception", error, exit::UNEXPECTED))?;
     let metrics = Arc::new(match config.metrics_provider.backend {
@@ -153,21 +152,6 @@ fn start(flags: &JvmFlags, arguments: &[String], my_id: &MyId) -> Result<i32, En
     });
     notify("READY=1");
     Ok(wait(&handle, &signals, &words))
-}
-
-/// A TLS port that nobody listens on would be found out by clients only.
-fn refuse_tls(config: &Config) -> Result<(), End> {
-    if config.secure_client_address.is_none() {
-        return Ok(());
-    }
-    let netty = config
-        .property("zookeeper.serverCnxnFactory")
-        .is_some_and(|class| class.ends_with("NettyServerCnxnFactory"));
-    let why = match netty {
-        true => "secureClientPort: TLS is not supported yet",
-        false => "secureClientPort: SSL isn't supported in NIOServerCnxn",
-    };
-    Err(End::new("Unexpected exception", why, exit::UNEXPECTED))
 }
 
 fn start_admin(config: &Config, words: &Arc<Words>) -> Result<Option<AdminServer>, End> {

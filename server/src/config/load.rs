@@ -247,7 +247,11 @@ impl Config {
             directory(keys, "dataLogDir", notices).unwrap_or_else(|| data_dir.clone());
         let client = listener(keys, "clientPort", "clientPortAddress")?;
         let secure = listener(keys, "secureClientPort", "secureClientPortAddress")?;
-        let properties = ssl_provider(properties, secure.is_some())?;
+        let unified_tls = properties
+            .get("zookeeper.client.portUnification")
+            .is_some_and(|v| v.eq_ignore_ascii_case("true"));
+        let client_tls_used = secure.is_some() || unified_tls;
+        let properties = ssl_provider(properties, client_tls_used)?;
         let mut ensemble = ensemble(keys, &properties)?;
         let snap_retain_count = snap_retain_count(keys, notices)?;
         let metrics_provider = metrics_provider(keys)?;
@@ -267,9 +271,6 @@ impl Config {
         let admin_tls = ["zookeeper.admin.portUnification", "zookeeper.admin.forceHttps"]
             .iter()
             .any(|name| properties.get(name).is_some_and(|v| v.eq_ignore_ascii_case("true")));
-        let unified_tls = properties
-            .get("zookeeper.client.portUnification")
-            .is_some_and(|v| v.eq_ignore_ascii_case("true"));
         let mut reader = Reader::new(&properties, notices);
         let p = &mut reader;
         let quorum_tls_used = ensemble.ssl_quorum || ensemble.port_unification || admin_tls;
@@ -279,8 +280,27 @@ impl Config {
         let auth = AuthSettings::read(p)?;
         let election = ElectionSettings::read(p)?;
         let admin = AdminSettings::read(p);
-        let client_tls = TlsSettings::read(p, "ssl.", false, secure.is_some() || unified_tls)?;
+        let client_tls = TlsSettings::read(p, "ssl.", false, client_tls_used)?;
+        if client_tls_used {
+            client_tls.check_client_names(p, auth.fips_mode)?;
+        }
         let quorum_tls = TlsSettings::read(p, "ssl.quorum.", true, quorum_tls_used)?;
+        if ensemble.ssl_quorum && auth.fips_mode && quorum_tls.hostname_verification {
+            p.info(
+                "fips-mode=true, the default: any trusted certificate is accepted from a peer, \
+                 whatever names it has"
+                    .to_owned(),
+            );
+        }
+        if ensemble.sasl.learner_require && auth.fips_mode {
+            return Err(ConfigError::new(
+                Kind::Unexpected,
+                "servers cannot log in with DIGEST-MD5 while fips-mode is true, which is the \
+                 default",
+            )
+            .at(keys.place("quorum.auth.learnerRequireSasl"))
+            .allowed("fips-mode=false on every server, or false"));
+        }
         let monitoring = MonitoringSettings::read(p)?;
         let logging = LoggingSettings::read(p);
         let config = Self {

@@ -1,6 +1,7 @@
 //! From the configuration to each module's own `Options`: units become final, "0 and below means
 //! none" becomes `None`, numbers become unsigned.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::acl::{
 use crate::base::Sid;
 use crate::net::fourlw::ConfOptions;
 use crate::tree::TreeOptions;
-use crate::{acl, admin, ensemble, net, pipeline, prep, replica, storage, watch, zab};
+use crate::{acl, admin, auth, ensemble, net, pipeline, prep, replica, storage, watch, zab};
 
 /// Bytes that may wait for one learner before its link is cut; it syncs again.
 const LEARNER_QUEUE_BYTES_MAX: usize = 512 * 1024 * 1024;
@@ -35,13 +36,22 @@ fn size(value: impl Into<i64>) -> usize {
 }
 
 impl Config {
-    /// For [`crate::net`]. TLS listeners are not among the addresses.
+    /// For [`crate::net`].
     pub fn net_options(&self) -> net::Options {
         let limits = &self.limits;
         let throttle = &limits.request_throttle;
         let tokens = &limits.connection_throttle;
         net::Options {
             addresses: self.client_address.into_iter().collect(),
+            secure_addresses: self.secure_client_address.into_iter().collect(),
+            tls: self.client_tls_used().then(|| self.client_tls_options()),
+            unified: self.client_io.port_unification,
+            certificate_scheme: self.auth.certificate_scheme.clone(),
+            sasl: self.sasl_options(),
+            sasl_super_users: self.auth.super_users.clone(),
+            tls_handshakes_max: limit(self.client_io.handshake_limit.into())
+                .map_or(0, |max| max as usize),
+            early_drop: self.client_io.early_drop_handshakes,
             backlog: self.client_port_listen_backlog,
             keep_alive: self.client_io.tcp_keep_alive,
             connections_per_address_max: size(self.max_client_cnxns),
@@ -81,6 +91,58 @@ impl Config {
             allow_sasl_failed_clients: self.auth.allow_sasl_failed_clients,
             ..net::Options::default()
         }
+    }
+
+    /// Whether clients may speak TLS.
+    fn client_tls_used(&self) -> bool {
+        self.secure_client_address.is_some() || self.client_io.port_unification
+    }
+
+    /// TLS of the client port. Changed stores are taken at once, whatever `client.certReload`
+    /// says: Java's server reads its stores for every connection.
+    pub fn client_tls_options(&self) -> auth::TlsOptions {
+        self.client_tls.options(false, self.auth.fips_mode, true)
+    }
+
+    /// Logins of clients; `None` without a JAAS file.
+    fn sasl_options(&self) -> Option<auth::SaslOptions> {
+        Some(auth::SaslOptions {
+            file: self.auth.jaas_file.clone()?,
+            section: self.auth.sasl_section.clone(),
+            super_password: self.auth.sasl_super_password.clone(),
+            properties: self.jaas_properties(),
+        })
+    }
+
+    /// What `${name}` in the JAAS file stands for.
+    fn jaas_properties(&self) -> BTreeMap<String, String> {
+        self.properties.all().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// TLS and SASL between servers.
+    fn security_options(&self) -> ensemble::SecurityOptions {
+        let ensemble = &self.ensemble;
+        let sasl = &ensemble.sasl;
+        ensemble::SecurityOptions {
+            tls: Some(self.quorum_tls_options()),
+            ssl_quorum: ensemble.ssl_quorum,
+            unified: ensemble.port_unification,
+            detection_ms: count(self.quorum_tls.handshake_detection_ms),
+            sasl: sasl.enabled.then(|| auth::QuorumSaslOptions {
+                file: self.auth.jaas_file.clone().unwrap_or_default(),
+                server_section: sasl.server_context.clone(),
+                learner_section: sasl.learner_context.clone(),
+                server_requires: sasl.server_require,
+                learner_requires: sasl.learner_require,
+                properties: self.jaas_properties(),
+            }),
+        }
+    }
+
+    /// TLS of the quorum ports.
+    pub fn quorum_tls_options(&self) -> auth::TlsOptions {
+        let reload = self.ensemble.ssl_quorum_reload;
+        self.quorum_tls.options(true, self.auth.fips_mode, reload)
     }
 
     /// For [`crate::replica`].
@@ -196,6 +258,7 @@ impl Config {
                 field_max: size(self.limits.jute_max_buffer) + size(self.limits.jute_extra_size),
                 queue_bytes_max: LEARNER_QUEUE_BYTES_MAX,
                 tree: self.tree_options(hash_seed),
+                security: self.security_options(),
             },
             committed: read(&ensemble.membership)?,
             last_seen: ensemble.last_seen.as_ref().and_then(read),
@@ -286,7 +349,23 @@ impl Config {
             use_x_forwarded_for: self.auth.use_x_forwarded_for,
             initial_configuration: self.initial_text.clone(),
             system_properties: self.properties.shown(),
+            tls: (settings.force_https || settings.port_unification)
+                .then(|| self.admin_tls_options()),
+            plain_too: !settings.force_https,
         }))
+    }
+
+    /// The AdminServer's TLS: the stores of the quorum ports with the protocols and suites of the
+    /// platform, as in Java.
+    fn admin_tls_options(&self) -> auth::TlsOptions {
+        let need = self.admin.need_client_auth;
+        auth::TlsOptions {
+            protocol: None,
+            enabled_protocols: None,
+            cipher_suites: None,
+            client_auth: if need { auth::ClientAuth::Need } else { auth::ClientAuth::None },
+            ..self.quorum_tls_options()
+        }
     }
 
     /// Where Prometheus asks; `None` with another backend.

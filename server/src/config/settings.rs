@@ -487,6 +487,8 @@ pub struct AuthSettings {
     pub use_x_forwarded_for: bool,
     /// `X509AuthenticationProvider.superUser`: exact DN.
     pub x509_super_user: Option<String>,
+    /// `ssl.authProvider`: the scheme of clients' certificates.
+    pub certificate_scheme: String,
     /// `superUser`, `superUser.*`: SASL ids that become super.
     pub super_users: Vec<String>,
     /// `SASLAuthenticationProvider.superPassword`.
@@ -569,6 +571,7 @@ impl AuthSettings {
             super_digest: p.text("DigestAuthenticationProvider.superDigest").map(Secret::new),
             use_x_forwarded_for: p.flag("IPAuthenticationProvider.usexforwardedfor", false),
             x509_super_user: p.text("X509AuthenticationProvider.superUser"),
+            certificate_scheme: p.text_or("ssl.authProvider", "x509"),
             super_users,
             sasl_super_password: p
                 .text("SASLAuthenticationProvider.superPassword")

@@ -78,6 +78,11 @@ impl PropertyTable {
         found
     }
 
+    /// Every property with its value, secrets and all.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, (value, _))| (name.as_str(), value.as_str()))
+    }
+
     /// Every property as an operator may see it: sorted, secrets masked.
     pub fn shown(&self) -> Vec<(String, String)> {
         self.values.iter().map(|(name, (value, _))| (name.clone(), shown(name, value))).collect()

@@ -1,34 +1,13 @@
 //! TLS settings, the same set for `ssl.` (client port) and `ssl.quorum.` (quorum ports and
 //! AdminServer). Files are opened by `auth`, not here.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use super::error::{ConfigError, Kind};
 use super::java_trim;
 use super::table::{Reader, parse_i32};
-
-/// A password. Never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The secret itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
-}
+use crate::auth;
+pub use crate::auth::{ClientAuth, Secret};
 
 /// Format of a key or trust store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,17 +55,6 @@ pub struct StoreSettings {
     pub password_path: Option<PathBuf>,
     /// `*.type`, or what the file name says.
     pub kind: StoreType,
-}
-
-/// What is asked of the other side's certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientAuth {
-    /// Nothing.
-    None,
-    /// Taken if offered.
-    Want,
-    /// Required.
-    Need,
 }
 
 /// One set of TLS settings.
@@ -141,6 +109,16 @@ impl TlsSettings {
             .at(p.table().place(&format!("zookeeper.{prefix}context.supplier.class")))
             .allowed("remove the key and set keyStore and trustStore"));
         }
+        for name in ["crl", "ocsp"] {
+            if used && p.flag(&key(name), false) {
+                return Err(ConfigError::new(
+                    Kind::Unexpected,
+                    "revoked certificates cannot be told here, and without that none would be safe",
+                )
+                .at(p.table().place(&format!("zookeeper.{prefix}{name}")))
+                .allowed("false"));
+            }
+        }
         let (enabled_protocols, cipher_suites) =
             (commas("enabledProtocols"), commas("ciphersuites"));
         let client_auth = match p.text_or(&key("clientAuth"), "").to_uppercase().as_str() {
@@ -173,6 +151,57 @@ impl TlsSettings {
             client_auth,
             handshake_detection_ms: handshake_detection(p, prefix),
         })
+    }
+}
+
+impl TlsSettings {
+    /// A client port that checks names while `fips-mode` forbids to look at them: Java's server
+    /// starts, and refuses every client.
+    pub(super) fn check_client_names(&self, p: &Reader<'_>, fips: bool) -> Result<(), ConfigError> {
+        if !(fips && self.hostname_verification && self.client_hostname_verification) {
+            return Ok(());
+        }
+        Err(ConfigError::new(
+            Kind::Unexpected,
+            "with fips-mode=true, which is the default, every client would be refused",
+        )
+        .at(p.table().place("zookeeper.ssl.clientHostnameVerification"))
+        .allowed("false, or true together with fips-mode=false"))
+    }
+
+    /// For [`crate::auth`]. `fips` is `fips-mode`: names of peers are not looked at then.
+    pub(super) fn options(&self, quorum: bool, fips: bool, reload: bool) -> auth::TlsOptions {
+        let prefix = if quorum { "ssl.quorum" } else { "ssl" };
+        let store = |settings: &Option<StoreSettings>, name: &str| {
+            settings.as_ref().map(|store| auth::StoreOptions {
+                name: format!("{prefix}.{name}"),
+                location: store.location.clone(),
+                password: store.password.clone(),
+                password_path: store.password_path.clone(),
+                format: match store.kind {
+                    StoreType::Pem => auth::StoreFormat::Pem,
+                    StoreType::Jks | StoreType::Pkcs12 | StoreType::Bcfks => {
+                        auth::StoreFormat::Binary
+                    }
+                },
+            })
+        };
+        let names = self.hostname_verification && !fips;
+        auth::TlsOptions {
+            prefix: prefix.to_owned(),
+            protocol: self.protocol.clone(),
+            single_protocol: !quorum,
+            enabled_protocols: self.enabled_protocols.clone(),
+            cipher_suites: self.cipher_suites.clone(),
+            key_store: store(&self.key_store, "keyStore"),
+            trust_store: store(&self.trust_store, "trustStore"),
+            client_auth: self.client_auth,
+            check_server_name: names,
+            check_client_name: names && self.client_hostname_verification,
+            // A look-up would hold up every connection of its I/O thread.
+            allow_reverse_dns: quorum && self.allow_reverse_dns,
+            reload,
+        }
     }
 }
 

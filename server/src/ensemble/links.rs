@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,7 +15,9 @@ use jute::quorum::{QuorumPacket, SNAPSHOT_SIGNATURE};
 use parking_lot::{Condvar, Mutex};
 use tracing::{debug, info, warn};
 
-use super::{AddressBook, Options, Sink, mesh, spawn};
+use super::security::Halves;
+use super::{AddressBook, Options, Security, Sink, mesh, spawn};
+use crate::auth::{Cutter, ReadHalf, Stream, WriteHalf};
 use crate::base::{Proposal, Sid, Zxid};
 use crate::storage::DataDirs;
 use crate::storage::snapshot::codec::{encode_end, encode_tables, read_tree_stream};
@@ -32,6 +34,9 @@ const IDENTITIES_MAX: usize = 1024;
 /// Links at once.
 const LINKS_MAX: usize = 1100;
 
+/// Handshakes of learners at once.
+const GREETINGS_MAX: u64 = 256;
+
 /// Bytes gathered before they go to the socket.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -45,18 +50,21 @@ pub(super) struct Links {
 
 struct Shared {
     options: Options,
+    security: Arc<Security>,
     sink: Sink,
     dirs: Arc<DataDirs>,
     book: Arc<AddressBook>,
     links: Mutex<HashMap<Link, Arc<Wire>>>,
     next: AtomicU64,
+    /// Handshakes of learners going on.
+    greeting: AtomicU64,
     /// The accept threads of the present leadership run as long as this holds.
     listening: Mutex<Option<Arc<AtomicBool>>>,
     received: Mutex<HashMap<Link, DataTree>>,
 }
 
 struct Wire {
-    stream: TcpStream,
+    stream: Cutter,
     queue: Mutex<Queue>,
     bell: Condvar,
 }
@@ -78,17 +86,20 @@ enum Item {
 impl Links {
     pub(super) fn new(
         options: Options,
+        security: Arc<Security>,
         book: Arc<AddressBook>,
         dirs: Arc<DataDirs>,
         sink: Sink,
     ) -> Self {
         let shared = Shared {
             options,
+            security,
             sink,
             dirs,
             book,
             links: Mutex::default(),
             next: AtomicU64::new(1),
+            greeting: AtomicU64::new(0),
             listening: Mutex::new(None),
             received: Mutex::default(),
         };
@@ -121,8 +132,8 @@ impl Links {
     pub(super) fn connect(&self, sid: Sid) {
         let shared = self.shared.clone();
         let spawned = spawn("leader-dial", move || match shared.dialled(sid) {
-            Ok(stream) => {
-                if let Err(error) = shared.clone().open(stream, Some(sid)) {
+            Ok(halves) => {
+                if let Err(error) = shared.clone().open(halves, Some(sid)) {
                     debug!(%sid, %error, "no link to the leader");
                     (shared.sink)(Event::ConnectFailed(sid));
                 }
@@ -157,7 +168,7 @@ impl Links {
     pub(super) fn close(&self, link: Link, why: &'static str) {
         let wire = self.shared.links.lock().get(&link).cloned();
         if let Some(wire) = &wire {
-            let peer = wire.stream.peer_addr().ok();
+            let peer = wire.stream.peer();
             info!(link = link.0, ?peer, why, "closing a link");
         }
         self.shared.received.lock().remove(&link);
@@ -167,7 +178,7 @@ impl Links {
     pub(super) fn sight(&self, link: Link) -> Option<(Option<SocketAddr>, usize, usize)> {
         let wire = self.shared.links.lock().get(&link).cloned()?;
         let queue = wire.queue.lock();
-        Some((wire.stream.peer_addr().ok(), queue.items.len(), queue.bytes))
+        Some((wire.stream.peer(), queue.items.len(), queue.bytes))
     }
 
     pub(super) fn take_received(&self, link: Link) -> Option<DataTree> {
@@ -215,9 +226,12 @@ impl Shared {
         while flag.load(Ordering::Acquire) {
             match listener.accept() {
                 Ok((stream, peer)) => {
-                    let opened = stream
-                        .set_nonblocking(false)
-                        .and_then(|()| self.clone().open(stream, None));
+                    let opened = stream.set_nonblocking(false).and_then(|()| {
+                        if self.security.is_plain() {
+                            return self.clone().open(Stream::plain(stream).split(), None);
+                        }
+                        self.greet(stream)
+                    });
                     if let Err(error) = opened {
                         warn!(%peer, %error, "a learner is refused");
                     }
@@ -227,12 +241,41 @@ impl Shared {
         }
     }
 
-    fn dialled(&self, sid: Sid) -> io::Result<TcpStream> {
+    /// TLS and SASL of a learner, on a thread of their own: they may take a while.
+    fn greet(self: &Arc<Self>, stream: TcpStream) -> io::Result<()> {
+        if self.greeting.fetch_add(1, Ordering::AcqRel) >= GREETINGS_MAX {
+            self.greeting.fetch_sub(1, Ordering::AcqRel);
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "too many handshakes"));
+        }
+        let shared = self.clone();
+        let spawned = spawn("learner-hello", move || {
+            let peer = stream.peer_addr().ok();
+            let limit = Duration::from_millis(shared.options.handshake_timeout_ms.max(1));
+            let greeted = shared.security.accept(stream, limit).and_then(|mut halves| {
+                shared.security.have_log_in(&mut halves, limit)?;
+                Ok(halves)
+            });
+            shared.greeting.fetch_sub(1, Ordering::AcqRel);
+            if let Err(error) = greeted.and_then(|halves| shared.clone().open(halves, None)) {
+                warn!(?peer, %error, "a learner is refused");
+            }
+        });
+        if spawned.is_err() {
+            self.greeting.fetch_sub(1, Ordering::AcqRel);
+        }
+        spawned
+    }
+
+    fn dialled(&self, sid: Sid) -> io::Result<Halves> {
         let limit = Duration::from_millis(self.options.learner_connect_timeout_ms.max(1));
         let mut failure = io::Error::new(io::ErrorKind::NotFound, "no address is known");
         for address in self.book.of(sid) {
             match mesh::connect(&super::join(&address.host, address.quorum_port), limit) {
-                Ok(stream) => return Ok(stream),
+                Ok(stream) => {
+                    let mut halves = self.security.dial(stream, &address.host, limit)?;
+                    self.security.log_in(&mut halves, limit)?;
+                    return Ok(halves);
+                }
                 Err(error) => failure = error,
             }
         }
@@ -240,11 +283,10 @@ impl Shared {
     }
 
     /// Numbers a connection, tells the core, starts its threads.
-    fn open(self: Arc<Self>, stream: TcpStream, leader: Option<Sid>) -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+    fn open(self: Arc<Self>, halves: Halves, leader: Option<Sid>) -> io::Result<()> {
+        let (reading, writing, stream) = halves;
+        stream.prepare(WRITE_TIMEOUT)?;
         let link = Link(self.next.fetch_add(1, Ordering::AcqRel));
-        let (reading, writing) = (stream.try_clone()?, stream.try_clone()?);
         let wire = Arc::new(Wire { stream, queue: Mutex::default(), bell: Condvar::new() });
         {
             let mut links = self.links.lock();
@@ -275,8 +317,8 @@ impl Shared {
         })
     }
 
-    fn read_all(&self, link: Link, stream: TcpStream, from_learner: bool) -> io::Result<()> {
-        let peer = stream.peer_addr().ok();
+    fn read_all(&self, link: Link, stream: ReadHalf, from_learner: bool) -> io::Result<()> {
+        let peer = stream.peer();
         let mut input: Box<dyn Read> = Box::new(BufReader::with_capacity(CHUNK_BYTES, stream));
         loop {
             let wire = read_packet(&mut *input, self.options.field_max)?;
@@ -314,7 +356,7 @@ impl Shared {
         Ok(rest)
     }
 
-    fn write_all(&self, wire: &Wire, mut stream: TcpStream) -> io::Result<()> {
+    fn write_all(&self, wire: &Wire, mut stream: WriteHalf) -> io::Result<()> {
         let mut out = Vec::with_capacity(CHUNK_BYTES);
         let mut items = VecDeque::new();
         loop {
@@ -359,7 +401,7 @@ impl Shared {
         after: Zxid,
         upto: Zxid,
         out: &mut Vec<u8>,
-        stream: &mut TcpStream,
+        stream: &mut WriteHalf,
     ) -> io::Result<()> {
         let mut reader = TxnLogReader::open(&self.dirs, self.options.field_max, after, false)
             .map_err(invalid)?;
@@ -386,7 +428,7 @@ impl Wire {
     fn cut(&self) {
         self.queue.lock().closed = true;
         self.bell.notify_all();
-        let _ = self.stream.shutdown(Shutdown::Both);
+        self.stream.cut();
     }
 }
 
@@ -406,7 +448,7 @@ fn write_snapshot(
     mut cut: Cut,
     reader: &TreeReader,
     out: &mut Vec<u8>,
-    stream: &mut TcpStream,
+    stream: &mut WriteHalf,
 ) -> io::Result<()> {
     write_packet(&Packet::Snap(zxid), out);
     encode_tables(cut.sessions(), cut.acls(), out);

@@ -17,7 +17,9 @@ use jute::quorum::{ELECTION_FRAME_MAX, InitialMessage, InitialProgress, Notifica
 use parking_lot::{Condvar, Mutex};
 use tracing::{debug, info, warn};
 
-use super::{AddressBook, Options, Sink, spawn};
+use super::security::Halves;
+use super::{AddressBook, Options, Security, Sink, spawn};
+use crate::auth::{Cutter, ReadHalf, WriteHalf};
 use crate::base::Sid;
 use crate::zab::{Event, Notification, PeerAddress};
 
@@ -34,6 +36,7 @@ pub(super) struct Mesh {
 
 struct Shared {
     options: Options,
+    security: Arc<Security>,
     sink: Sink,
     book: Arc<AddressBook>,
     peers: Mutex<HashMap<Sid, Arc<Peer>>>,
@@ -55,7 +58,7 @@ struct Peer {
 #[derive(Default)]
 struct PeerState {
     /// The connection, and how many there were.
-    stream: Option<TcpStream>,
+    stream: Option<Cutter>,
     generation: u64,
     dialling: bool,
     /// Not sent yet.
@@ -68,9 +71,15 @@ struct PeerState {
 
 impl Mesh {
     /// Binds the election port and accepts.
-    pub(super) fn start(options: Options, book: Arc<AddressBook>, sink: Sink) -> io::Result<Self> {
+    pub(super) fn start(
+        options: Options,
+        security: Arc<Security>,
+        book: Arc<AddressBook>,
+        sink: Sink,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             options,
+            security,
             sink,
             book,
             peers: Mutex::default(),
@@ -122,7 +131,7 @@ impl Mesh {
         self.shared.close_listeners();
         for peer in self.shared.peers.lock().values() {
             if let Some(stream) = peer.state.lock().stream.take() {
-                let _ = stream.shutdown(Shutdown::Both);
+                stream.cut();
             }
             peer.bell.notify_all();
         }
@@ -195,10 +204,11 @@ impl Shared {
     }
 
     /// Reads the initial message of a peer that dialled us; the rule of the larger sid decides.
-    fn greeted(self: &Arc<Self>, mut stream: TcpStream) -> io::Result<()> {
+    fn greeted(self: &Arc<Self>, stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let limit = Duration::from_millis(self.options.handshake_timeout_ms.max(1));
-        stream.set_read_timeout(Some(limit))?;
+        let mut halves = self.security.accept(stream, limit)?;
+        halves.2.set_read_timeout(Some(limit))?;
         let mut bytes = Vec::new();
         let message = loop {
             match InitialMessage::parse(&bytes).map_err(invalid)? {
@@ -206,7 +216,7 @@ impl Shared {
                 InitialProgress::Need(total) => {
                     let start = bytes.len();
                     bytes.resize(total, 0);
-                    stream.read_exact(&mut bytes[start..])?;
+                    halves.0.read_exact(&mut bytes[start..])?;
                 }
             }
         };
@@ -217,16 +227,17 @@ impl Shared {
         if message.sid < 0 || message.sid == i64::MAX {
             return Err(invalid(format!("sid {sid} cannot take part")));
         }
+        self.security.have_log_in(&mut halves, limit)?;
         let peer = self.peer(sid).ok_or_else(|| invalid("too many peers"))?;
         peer.state.lock().addresses = message.addresses;
         if sid < self.options.sid {
             debug!(%sid, "dialling back");
-            drop(stream);
+            drop(halves);
             let mut state = peer.state.lock();
             if !state.dialling {
                 // The peer lost its end, whatever we think of ours.
                 if let Some(old) = state.stream.take() {
-                    let _ = old.shutdown(Shutdown::Both);
+                    old.cut();
                 }
                 state.dialling = true;
                 drop(state);
@@ -234,7 +245,7 @@ impl Shared {
             }
             return Ok(());
         }
-        self.keep(sid, &peer, stream)
+        self.keep(sid, &peer, halves)
     }
 
     fn dial(self: &Arc<Self>, sid: Sid) {
@@ -256,21 +267,27 @@ impl Shared {
 
     fn dialled(self: &Arc<Self>, sid: Sid, peer: &Arc<Peer>) -> io::Result<()> {
         let port = |a: &PeerAddress| super::join(&a.host, a.election_port);
-        let mut targets: Vec<String> = self.book.of(sid).iter().map(port).collect();
-        targets.extend(peer.state.lock().addresses.iter().cloned());
+        // With the name that the certificate is for.
+        let named = |a: &PeerAddress| (port(a), a.host.clone());
+        let mut targets: Vec<(String, String)> = self.book.of(sid).iter().map(named).collect();
+        targets.extend(peer.state.lock().addresses.iter().map(|a| (a.clone(), host_of(a))));
         let mut failure = invalid("no address is known");
-        for target in targets {
-            match connect(&target, Duration::from_millis(self.options.connect_timeout_ms)) {
-                Ok(mut stream) => {
+        let limit = Duration::from_millis(self.options.connect_timeout_ms.max(1));
+        let shaken = Duration::from_millis(self.options.handshake_timeout_ms.max(1));
+        for (target, host) in targets {
+            match connect(&target, limit) {
+                Ok(stream) => {
                     stream.set_nodelay(true)?;
                     let addresses = self.book.own().iter().map(port).collect();
                     let hello = InitialMessage { sid: self.options.sid.0, addresses };
-                    stream.write_all(&hello.to_bytes(self.options.multi_address))?;
+                    let mut halves = self.security.dial(stream, &host, shaken)?;
+                    halves.1.write_all(&hello.to_bytes(self.options.multi_address))?;
+                    self.security.log_in(&mut halves, shaken)?;
                     if sid > self.options.sid {
                         // It will dial us.
                         return Ok(());
                     }
-                    return self.keep(sid, peer, stream);
+                    return self.keep(sid, peer, halves);
                 }
                 Err(error) => failure = error,
             }
@@ -279,14 +296,14 @@ impl Shared {
     }
 
     /// Makes this the connection to the peer.
-    fn keep(self: &Arc<Self>, sid: Sid, peer: &Arc<Peer>, stream: TcpStream) -> io::Result<()> {
-        stream.set_read_timeout(None)?;
-        socket2::SockRef::from(&stream).set_keepalive(self.options.keep_alive)?;
-        let (reading, writing) = (stream.try_clone()?, stream.try_clone()?);
+    fn keep(self: &Arc<Self>, sid: Sid, peer: &Arc<Peer>, halves: Halves) -> io::Result<()> {
+        let (reading, writing, cutter) = halves;
+        cutter.set_read_timeout(None)?;
+        cutter.set_keep_alive(self.options.keep_alive)?;
         let generation = {
             let mut state = peer.state.lock();
-            if let Some(old) = state.stream.replace(stream) {
-                let _ = old.shutdown(Shutdown::Both);
+            if let Some(old) = state.stream.replace(cutter) {
+                old.cut();
             }
             state.generation += 1;
             if state.next.is_none() {
@@ -310,7 +327,7 @@ impl Shared {
         Ok(())
     }
 
-    fn read(&self, sid: Sid, mut stream: TcpStream) -> io::Result<()> {
+    fn read(&self, sid: Sid, mut stream: ReadHalf) -> io::Result<()> {
         loop {
             let mut length = [0; 4];
             stream.read_exact(&mut length)?;
@@ -331,7 +348,7 @@ impl Shared {
 }
 
 impl Peer {
-    fn write(&self, generation: u64, mut stream: TcpStream) -> io::Result<()> {
+    fn write(&self, generation: u64, mut stream: WriteHalf) -> io::Result<()> {
         loop {
             let frame = {
                 let mut state = self.state.lock();
@@ -354,11 +371,17 @@ impl Peer {
         if state.generation == generation
             && let Some(stream) = state.stream.take()
         {
-            let _ = stream.shutdown(Shutdown::Both);
+            stream.cut();
         }
         drop(state);
         self.bell.notify_all();
     }
+}
+
+/// The host of `host:port`.
+fn host_of(target: &str) -> String {
+    let host = target.rsplit_once(':').map_or(target, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']').to_owned()
 }
 
 /// Connects to the first address of a name that answers.

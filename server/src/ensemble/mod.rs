@@ -14,6 +14,7 @@
 
 mod links;
 mod mesh;
+mod security;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
@@ -25,6 +26,7 @@ use socket2::{Domain, Socket, Type};
 
 use self::links::Links;
 use self::mesh::Mesh;
+pub use self::security::{Security, SecurityError, SecurityOptions};
 use crate::base::{Sid, Zxid};
 use crate::storage::DataDirs;
 use crate::tree::cell::TreeReader;
@@ -71,6 +73,8 @@ pub struct Options {
     pub queue_bytes_max: usize,
     /// For trees received by SNAP.
     pub tree: TreeOptions,
+    /// TLS and SASL.
+    pub security: SecurityOptions,
 }
 
 /// What a member of an ensemble needs besides.
@@ -144,14 +148,16 @@ impl Ensemble {
     /// Binds the election port and starts to accept votes.
     pub fn start(
         options: Options,
+        security: Security,
         membership: Arc<Membership>,
         dirs: Arc<DataDirs>,
         sink: Sink,
     ) -> io::Result<Self> {
+        let security = Arc::new(security);
         let sid = options.sid;
         let book = Arc::new(AddressBook::new(&membership, sid));
-        let mesh = Mesh::start(options.clone(), book.clone(), sink.clone())?;
-        let links = Links::new(options, book.clone(), dirs, sink);
+        let mesh = Mesh::start(options.clone(), security.clone(), book.clone(), sink.clone())?;
+        let links = Links::new(options, security, book.clone(), dirs, sink);
         Ok(Ensemble { mesh, links, book, sid })
     }
 

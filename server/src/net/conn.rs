@@ -19,9 +19,11 @@ use super::clock;
 use super::fourlw::java_address;
 use super::limits::Admitted;
 use super::request::{Split, split};
+use super::secure::{Received, Secure};
 use super::station::Desk;
 use super::{Shared, handshake, request};
-use crate::acl::{Identity, host_address};
+use crate::acl::{self, Identity, host_address};
+use crate::auth::Exchange;
 use crate::base::{Mono, SessionId};
 use crate::outbox::{Fate, Outbox, Parked, Place, State};
 
@@ -103,6 +105,12 @@ pub(super) struct Conn {
     more_out: bool,
     /// The outbox counts part of `writing`.
     taken_noted: bool,
+    /// TLS, where it is or may be spoken.
+    secure: Option<Box<Secure>>,
+    /// `writing` is ciphertext.
+    sealed: bool,
+    /// A login that began.
+    pub sasl: Option<Box<Exchange>>,
     /// The socket's silence limit (`NIOServerCnxnFactory.touchCnxn`).
     deadline: Mono,
     /// Keeps the place in the connection limits.
@@ -116,12 +124,14 @@ impl Conn {
         stream: TcpStream,
         admitted: Admitted,
         place: Place,
+        secure: Option<Box<Secure>>,
+        secure_port: bool,
     ) -> Self {
         let remote = admitted.remote;
         let identities = [Identity::new("ip", &host_address(remote.ip()))];
         let outbox = shared.registry.register(|watcher| {
             shared.watches.open(watcher);
-            Outbox::new(remote, false, clock::wall(), place, watcher, identities.into())
+            Outbox::new(remote, secure_port, clock::wall(), place, watcher, identities.into())
         });
         Self {
             stream,
@@ -138,6 +148,9 @@ impl Conn {
             written: 0,
             more_out: false,
             taken_noted: false,
+            secure,
+            sealed: false,
+            sasl: None,
             deadline: silence_limit(now, shared.options.sessionless_timeout_ms),
             _admitted: admitted,
         }
@@ -145,6 +158,11 @@ impl Conn {
 
     pub fn stream(&mut self) -> &mut TcpStream {
         &mut self.stream
+    }
+
+    /// The subject of the client's certificate.
+    pub fn x509_subject(&self) -> Option<&str> {
+        self.secure.as_deref().and_then(Secure::subject)
     }
 
     /// The kernel says so.
@@ -357,17 +375,11 @@ impl Conn {
                 self.readable = read == scratch.len() || self.ended;
                 // Nothing complete was left over, or we would not read: all requests are new.
                 self.inbox_since = desk.now;
-                if self.inbox.is_empty() {
-                    if self.consume_slice(shared, desk, &scratch[..read]) {
-                        Fill::Bytes(read)
-                    } else {
-                        Fill::Close
-                    }
-                } else {
-                    let mut bytes = std::mem::take(&mut self.inbox);
-                    bytes.extend_from_slice(&scratch[..read]);
-                    if self.consume(shared, desk, bytes) { Fill::Bytes(read) } else { Fill::Close }
-                }
+                let goes_on = match self.secure.is_some() {
+                    true => self.decrypt(shared, desk, &scratch[..read]),
+                    false => self.take_in(shared, desk, &scratch[..read]),
+                };
+                if goes_on { Fill::Bytes(read) } else { Fill::Close }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.readable = false;
@@ -388,6 +400,70 @@ impl Conn {
                 Fill::Nothing
             }
             outcome => outcome,
+        }
+    }
+
+    /// Handles bytes of the client.
+    fn take_in(&mut self, shared: &Shared, desk: &mut Desk, bytes: &[u8]) -> bool {
+        if self.inbox.is_empty() {
+            return self.consume_slice(shared, desk, bytes);
+        }
+        let mut owned = std::mem::take(&mut self.inbox);
+        owned.extend_from_slice(bytes);
+        self.consume(shared, desk, owned)
+    }
+
+    /// Handles bytes of a client that speaks TLS, or may.
+    fn decrypt(&mut self, shared: &Shared, desk: &mut Desk, bytes: &[u8]) -> bool {
+        let Some(mut secure) = self.secure.take() else { return false };
+        let mut plain = desk.buffer();
+        let received = secure.receive(bytes, &mut plain);
+        let goes_on = match received {
+            Received::Bytes => true,
+            Received::Plain => {
+                let goes_on = self.take_in(shared, desk, &plain);
+                desk.recycle(plain);
+                return goes_on;
+            }
+            Received::Greeted => self.greeted(shared, &mut secure),
+            Received::Failed(reason) => {
+                debug!(remote = %self.outbox.remote, reason, "TLS failed");
+                if !matches!(self.phase, Phase::Open { .. }) {
+                    shared.metrics.unsuccessful_handshake.add(1);
+                }
+                false
+            }
+        };
+        // What TLS itself has to say goes behind what is being written.
+        if !self.sealed && !self.writing.is_empty() {
+            secure.seal(&mut self.writing);
+        }
+        secure.take_out(&mut self.writing);
+        self.sealed = !self.writing.is_empty();
+        if !goes_on {
+            // The alert, if the socket takes it.
+            let _ = self.stream.write(&self.writing[self.written..]);
+        }
+        self.secure = Some(secure);
+        let goes_on = goes_on && (plain.is_empty() || self.take_in(shared, desk, &plain));
+        desk.recycle(plain);
+        goes_on
+    }
+
+    /// The TLS handshake is over: the certificate says who the client is.
+    fn greeted(&mut self, shared: &Shared, secure: &mut Secure) -> bool {
+        let scheme = &shared.options.certificate_scheme;
+        match secure.authenticate(&shared.schemes, scheme, self.outbox.remote.ip()) {
+            Ok(new) => {
+                let mut state = self.outbox.lock();
+                state.identities = acl::add_identities(&state.identities, new);
+                true
+            }
+            Err(reason) => {
+                shared.note_auth_failure();
+                shared.metrics.unsuccessful_handshake.add(1);
+                self.doomed(reason)
+            }
         }
     }
 
@@ -516,6 +592,12 @@ impl Conn {
             if !self.writable {
                 return true;
             }
+            if !self.sealed
+                && let Some(secure) = &mut self.secure
+            {
+                secure.seal(&mut self.writing);
+                self.sealed = true;
+            }
             match self.stream.write(&self.writing[self.written..]) {
                 Ok(written) => {
                     self.written += written;
@@ -525,6 +607,7 @@ impl Conn {
                         continue;
                     }
                     self.written = 0;
+                    self.sealed = false;
                     if self.writing.capacity() > IDLE_BUFFER_BYTES {
                         desk.recycle(std::mem::take(&mut self.writing));
                     } else {
@@ -565,6 +648,9 @@ impl Conn {
             if state.fate < Fate::CloseAfterFlush {
                 return Leave::NotYet;
             }
+        }
+        if let Some(secure) = &mut self.secure {
+            let _ = self.stream.write(&secure.farewell());
         }
         // What the client sent in the meantime is taken off the socket: unread bytes would turn
         // the close into a reset, which can destroy the answer on its way.

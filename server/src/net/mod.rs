@@ -23,6 +23,7 @@ mod ledger;
 mod limits;
 mod options;
 mod request;
+mod secure;
 mod station;
 pub mod view;
 mod words;
@@ -40,10 +41,12 @@ use tracing::{debug, info};
 
 use self::fourlw::Responder;
 use self::limits::{HandshakeThrottle, Limits};
+use self::secure::Handshakes;
 use self::station::{Inbox, Mail, Station};
 use self::view::ServerView;
 use self::words::WordDesk;
 use crate::acl::Schemes;
+use crate::auth::{SaslLogin, Tls};
 use crate::base::{Mono, SessionId};
 use crate::metrics::Metrics;
 use crate::outbox::{Admission, Bell, Counters, Origin, Registry, Role};
@@ -87,6 +90,10 @@ pub struct Parts {
     pub responder: Arc<dyn Responder>,
     /// What they are about.
     pub view: Arc<dyn ServerView>,
+    /// Logins of clients, if they can log in.
+    pub sasl: Option<Arc<SaslLogin>>,
+    /// TLS, if it is spoken.
+    pub tls: Option<Arc<Tls>>,
     /// Where everything is counted.
     pub metrics: Arc<Metrics>,
     /// For random drops of handshakes.
@@ -107,6 +114,9 @@ struct Shared {
     words: WordDesk,
     limits: Limits,
     handshakes: Mutex<HandshakeThrottle>,
+    sasl: Option<Arc<SaslLogin>>,
+    tls: Option<Arc<Tls>>,
+    tls_handshakes: Handshakes,
     auth_failed: Arc<AtomicU64>,
     /// Probability with which the throttle drops a handshake, as the bits of a double.
     drop_chance: Arc<AtomicU64>,
@@ -126,11 +136,19 @@ struct Word {
     place: crate::outbox::Place,
 }
 
+/// A bound listener.
+struct Listener {
+    socket: TcpListener,
+    /// For TLS only.
+    secure: bool,
+}
+
 /// Bound listeners and I/O threads that do not run yet.
 pub struct Net {
     options: Options,
     addresses: Vec<SocketAddr>,
-    listeners: Vec<TcpListener>,
+    secure_addresses: Vec<SocketAddr>,
+    listeners: Vec<Listener>,
     stations: Vec<Station>,
     auth_failed: Arc<AtomicU64>,
     drop_chance: Arc<AtomicU64>,
@@ -156,13 +174,16 @@ impl Net {
     /// Binds every address. Nothing is accepted before [`Net::serve`].
     pub fn bind(options: Options) -> Result<Self, ListenError> {
         let mut listeners = Vec::new();
-        let mut addresses = Vec::new();
-        for address in &options.addresses {
-            let failed = |source| ListenError { address: *address, source };
-            info!("binding to port {}", fourlw::java_address(*address));
-            let listener = listen(*address, options.backlog).map_err(failed)?;
-            addresses.push(listener.local_addr().map_err(failed)?);
-            listeners.push(listener);
+        let (mut addresses, mut secure_addresses) = (Vec::new(), Vec::new());
+        let plain = options.addresses.iter().map(|address| (*address, false));
+        let tls = options.secure_addresses.iter().map(|address| (*address, true));
+        for (address, secure) in plain.chain(tls) {
+            let failed = |source| ListenError { address, source };
+            info!("binding to port {}", fourlw::java_address(address));
+            let socket = listen(address, options.backlog).map_err(failed)?;
+            let bound = socket.local_addr().map_err(failed)?;
+            if secure { &mut secure_addresses } else { &mut addresses }.push(bound);
+            listeners.push(Listener { socket, secure });
         }
         // Half the cores: the more connections a thread has, the more of them a turn serves, and
         // the replica and log threads want to run too.
@@ -176,12 +197,25 @@ impl Net {
                 source,
             })?;
         let (auth_failed, drop_chance) = Default::default();
-        Ok(Self { options, addresses, listeners, stations, auth_failed, drop_chance })
+        Ok(Self {
+            options,
+            addresses,
+            secure_addresses,
+            listeners,
+            stations,
+            auth_failed,
+            drop_chance,
+        })
     }
 
     /// The bound addresses with their real ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The same for the listeners of TLS only.
+    pub fn secure_addresses(&self) -> &[SocketAddr] {
+        &self.secure_addresses
     }
 
     /// The door bells of the I/O threads, in their order.
@@ -206,7 +240,15 @@ impl Net {
 
     /// Starts the I/O threads.
     pub fn serve(self, parts: Parts) -> io::Result<Running> {
-        let Self { options, addresses, listeners, mut stations, auth_failed, drop_chance } = self;
+        let Self {
+            options,
+            addresses,
+            secure_addresses,
+            listeners,
+            mut stations,
+            auth_failed,
+            drop_chance,
+        } = self;
         let inboxes: Vec<_> = stations.iter().map(Station::inbox).collect();
         if let Some(first) = stations.first_mut() {
             first.listen(listeners, inboxes.clone())?;
@@ -227,6 +269,9 @@ impl Net {
             words,
             limits: Limits::default(),
             handshakes: Mutex::new(throttle),
+            sasl: parts.sasl,
+            tls: parts.tls,
+            tls_handshakes: Handshakes::default(),
             auth_failed,
             drop_chance,
             metrics: parts.metrics,
@@ -242,6 +287,9 @@ impl Net {
         }
         for address in addresses {
             info!("bound to port {}", fourlw::java_address(address));
+        }
+        for address in secure_addresses {
+            info!("bound to port {} for TLS", fourlw::java_address(address));
         }
         Ok(Running { inboxes, threads: Mutex::new(threads) })
     }

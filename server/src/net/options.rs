@@ -2,11 +2,30 @@
 
 use std::net::SocketAddr;
 
+use crate::auth::{SaslOptions, TlsOptions};
+
 /// Settings of [`crate::net`].
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Where to listen for clients. Port 0 takes a free one.
     pub addresses: Vec<SocketAddr>,
+    /// Where to listen for clients that speak TLS. Port 0 takes a free one.
+    pub secure_addresses: Vec<SocketAddr>,
+    /// TLS, if it is spoken at all.
+    pub tls: Option<TlsOptions>,
+    /// Plain listeners take TLS too (`client.portUnification`).
+    pub unified: bool,
+    /// The scheme that a client's certificate is an identity of (`ssl.authProvider`).
+    pub certificate_scheme: String,
+    /// Logins of clients, if they can log in.
+    pub sasl: Option<SaslOptions>,
+    /// SASL users that may do everything (`superUser`, `superUser.*`).
+    pub sasl_super_users: Vec<String>,
+    /// TLS handshakes at once (`netty.server.outstandingHandshake.limit`), 0 for no limit.
+    pub tls_handshakes_max: usize,
+    /// Close TLS connections at once while not serving
+    /// (`netty.server.earlyDropSecureConnectionHandshakes`).
+    pub early_drop: bool,
     /// Pending connections the kernel keeps (`clientPortListenBacklog`); -1 is the platform's.
     pub backlog: i32,
     /// Let the kernel probe silent peers (`clientTcpKeepAlive`).
@@ -53,6 +72,14 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             addresses: Vec::new(),
+            secure_addresses: Vec::new(),
+            tls: None,
+            unified: false,
+            certificate_scheme: "x509".to_owned(),
+            sasl: None,
+            sasl_super_users: Vec::new(),
+            tls_handshakes_max: 0,
+            early_drop: false,
             backlog: -1,
             keep_alive: false,
             connections_per_address_max: 60,

@@ -13,7 +13,8 @@ use super::Shared;
 use super::conn::{Conn, Phase, Progress};
 use super::fourlw::java_address;
 use super::station::Desk;
-use crate::acl::{self, AuthOutcome, Remote};
+use crate::acl::{self, AuthOutcome, Identity, Remote};
+use crate::auth::Step;
 use crate::base::{ErrorCode, SessionId, Zxid};
 use crate::outbox::{Fate, Origin, Parked, State};
 use crate::prep::{self, OpKind, WriteRequest};
@@ -379,7 +380,8 @@ impl Burst<'_> {
         let Ok(packet) = AuthPacket::decode(&mut input) else {
             return After::Close("undecodable auth packet");
         };
-        let remote = Remote::new(self.conn.outbox.remote.ip());
+        let ip = self.conn.outbox.remote.ip();
+        let remote = Remote { ip, x509_subject: self.conn.x509_subject() };
         let address = java_address(self.conn.outbox.remote);
         info!("got auth packet {address}");
         let scheme = packet.scheme.as_deref();
@@ -420,17 +422,55 @@ impl Burst<'_> {
         }
     }
 
-    /// A server without a JAAS section: error 0 and a null token (`ZooKeeperServer.processSasl`).
+    /// A step of a login (`ZooKeeperServer.processSasl`). The client waits for a token whatever the
+    /// error says, so there always is one, perhaps null. A server without a JAAS section says
+    /// error 0 and null for ever.
     fn sasl(&mut self, state: &mut State, xid: i32, mut input: Reader<'_>) -> After {
-        match GetSaslRequest::decode(&mut input) {
-            Ok(GetSaslRequest { token: Some(_) }) => {}
-            _ => return After::Close("SASL without a token"),
-        }
-        reply::frame(xid, Zxid::ZERO, 0, &mut state.out, |out| {
-            SetSaslResponse { token: None }.encode(out);
+        let Ok(GetSaslRequest { token: Some(token) }) = GetSaslRequest::decode(&mut input) else {
+            return After::Close("SASL without a token");
+        };
+        let remote = self.conn.outbox.remote;
+        let step = self
+            .shared
+            .sasl
+            .as_ref()
+            .map(|login| self.conn.sasl.get_or_insert_default().step(login, &token));
+        let (err, answer) = match step {
+            None => (0, None),
+            Some(Step::Continue(token)) => (0, Some(token)),
+            Some(Step::Done { user, token }) => {
+                info!(
+                    "Session 0x{:x}: adding SASL authorization for authorizationID: {user}",
+                    self.session.0
+                );
+                let mut new = Vec::with_capacity(2);
+                new.push(Identity::new("sasl", &user));
+                if self.shared.options.sasl_super_users.contains(&user) {
+                    new.push(Identity::new("super", ""));
+                }
+                state.identities = acl::add_identities(&state.identities, new);
+                (0, Some(token))
+            }
+            Some(Step::Failed(reason)) => {
+                warn!(%remote, reason, "a client failed to log in with SASL");
+                self.shared.note_auth_failure();
+                let enforced = self.shared.schemes.enforces("sasl");
+                match (enforced, self.shared.options.allow_sasl_failed_clients) {
+                    (true, _) => (ErrorCode::SessionClosedRequireSaslAuth.code(), None),
+                    (false, true) => (0, None),
+                    (false, false) => (ErrorCode::AuthFailed.code(), None),
+                }
+            }
+        };
+        reply::frame(xid, Zxid::ZERO, err, &mut state.out, |out| {
+            SetSaslResponse { token: answer.as_deref() }.encode(out);
         });
         state.stats.sent += 1;
         self.desk.tally.sent += 1;
+        if err != 0 {
+            state.close(Fate::CloseAfterFlush);
+            return After::Last;
+        }
         After::Next
     }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use parking_lot::Mutex;
 use socket2::SockRef;
@@ -28,7 +28,8 @@ use super::clock;
 use super::conn::{Conn, Next};
 use super::ledger::Ledger;
 use super::limits::{Admitted, Full};
-use super::{ListenError, Shared};
+use super::secure::Secure;
+use super::{ListenError, Listener, Shared};
 use crate::base::Mono;
 use crate::outbox::{Bell, Counters, Origin, Place, Tally};
 use crate::replica::Request;
@@ -78,6 +79,7 @@ pub(super) enum Mail {
 pub(super) struct Accepted {
     pub stream: TcpStream,
     pub admitted: Admitted,
+    pub secure_port: bool,
 }
 
 /// An I/O thread's mailbox.
@@ -172,7 +174,7 @@ pub(super) struct Station {
     index: u16,
     poll: Poll,
     inbox: Arc<Inbox>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     /// All inboxes, to spread accepted connections; only the listening thread uses it.
     peers: Vec<Arc<Inbox>>,
     next_peer: usize,
@@ -246,34 +248,42 @@ impl Station {
     /// Makes this the listening thread.
     pub(super) fn listen(
         &mut self,
-        mut listeners: Vec<TcpListener>,
+        mut listeners: Vec<Listener>,
         peers: Vec<Arc<Inbox>>,
     ) -> io::Result<()> {
         for (index, listener) in listeners.iter_mut().enumerate() {
             let token = Token(LISTENERS - index);
-            self.poll.registry().register(listener, token, Interest::READABLE)?;
+            self.poll.registry().register(&mut listener.socket, token, Interest::READABLE)?;
         }
         self.listeners = listeners;
         self.peers = peers;
         Ok(())
     }
 
-    /// Closes the listeners, then opens others: the port may stay the same.
+    /// Closes the plain listeners, then opens others: the port may stay the same.
     fn rebind(
         &mut self,
         addresses: &[SocketAddr],
         backlog: i32,
     ) -> Result<Vec<SocketAddr>, ListenError> {
-        self.listeners.clear();
+        self.listeners.retain(|listener| listener.secure);
+        for (index, listener) in self.listeners.iter_mut().enumerate() {
+            let token = Token(LISTENERS - index);
+            let registry = self.poll.registry();
+            if let Err(error) = registry.reregister(&mut listener.socket, token, Interest::READABLE)
+            {
+                warn!(%error, "the TLS port is lost");
+            }
+        }
         let mut bound = Vec::new();
         for address in addresses {
             let failed = |source| ListenError { address: *address, source };
-            let mut listener = super::listen(*address, backlog).map_err(failed)?;
-            bound.push(listener.local_addr().map_err(failed)?);
+            let mut socket = super::listen(*address, backlog).map_err(failed)?;
+            bound.push(socket.local_addr().map_err(failed)?);
             let token = Token(LISTENERS - self.listeners.len());
             let registry = self.poll.registry();
-            registry.register(&mut listener, token, Interest::READABLE).map_err(failed)?;
-            self.listeners.push(listener);
+            registry.register(&mut socket, token, Interest::READABLE).map_err(failed)?;
+            self.listeners.push(Listener { socket, secure: false });
         }
         Ok(bound)
     }
@@ -479,8 +489,9 @@ impl Station {
             if self.quiet {
                 return;
             }
-            let Some(socket) = self.listeners.get(listener) else { return };
-            match socket.accept() {
+            let Some(from) = self.listeners.get(listener) else { return };
+            let secure_port = from.secure;
+            match from.socket.accept() {
                 Ok((stream, remote)) => {
                     let admitted = match shared.limits.admit(remote, &shared.options) {
                         Ok(admitted) => admitted,
@@ -495,7 +506,7 @@ impl Station {
                     {
                         debug!(%error, "cannot switch keep-alive on");
                     }
-                    let accepted = Accepted { stream, admitted };
+                    let accepted = Accepted { stream, admitted, secure_port };
                     self.next_peer = (self.next_peer + 1) % self.peers.len();
                     if self.next_peer == usize::from(self.index) {
                         self.add(shared, accepted);
@@ -545,7 +556,15 @@ impl Station {
         });
         let generation = self.slots[slot as usize].generation;
         let place = Place { station: self.index, slot, generation };
-        let Accepted { mut stream, admitted } = accepted;
+        let Accepted { mut stream, admitted, secure_port } = accepted;
+        let secure = match secure(shared, secure_port) {
+            Ok(secure) => secure,
+            Err(reason) => {
+                debug!(remote = %admitted.remote, reason, "connection refused");
+                self.free.push(slot);
+                return super::abort(&stream);
+            }
+        };
         let registered = stream.set_nodelay(true).and_then(|()| {
             let both = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut stream, Token(slot as usize), both)
@@ -555,7 +574,7 @@ impl Station {
             self.free.push(slot);
             return;
         }
-        let conn = Conn::new(shared, self.desk.now, stream, admitted, place);
+        let conn = Conn::new(shared, self.desk.now, stream, admitted, place, secure, secure_port);
         self.slots[slot as usize].conn = Some(Box::new(conn));
     }
 
@@ -583,6 +602,25 @@ impl Station {
         info!(station = self.index, connections = open, "closed all client connections");
         self.hand_over(shared);
         self.enter_ledger(shared);
+    }
+}
+
+/// The TLS side of a new connection, if it has one.
+fn secure(shared: &Shared, secure_port: bool) -> Result<Option<Box<Secure>>, String> {
+    let options = &shared.options;
+    let (Some(tls), true) = (&shared.tls, secure_port || options.unified) else { return Ok(None) };
+    if secure_port && options.early_drop && !shared.role.is_serving() {
+        shared.metrics.cnxn_closed_without_zk_server_running.add(1);
+        return Err("not serving".to_owned());
+    }
+    let max = options.tls_handshakes_max;
+    match Secure::new(tls.clone(), !secure_port, &shared.tls_handshakes, max) {
+        Ok(Some(secure)) => Ok(Some(Box::new(secure))),
+        Ok(None) => {
+            shared.metrics.tls_handshake_exceeded.add(1);
+            Err("too many TLS handshakes at once".to_owned())
+        }
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -41,6 +41,7 @@ pub(super) struct View {
     pub drop_chance: Arc<AtomicU64>,
     /// They move with the membership.
     pub addresses: Arc<Mutex<Vec<SocketAddr>>>,
+    pub secure_addresses: Vec<SocketAddr>,
     pub begun: Instant,
     /// Of a member of an ensemble.
     pub ensemble: Option<Arc<Ensemble>>,
@@ -183,7 +184,7 @@ impl ServerView for View {
     }
 
     fn addresses(&self) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
-        (self.addresses.lock().clone(), Vec::new())
+        (self.addresses.lock().clone(), self.secure_addresses.clone())
     }
 
     fn gauges(&self) -> ExtraGauges {

@@ -1,0 +1,272 @@
+//! Members in this process that protect what they say to each other.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use common::*;
+use rookeeper::auth::{ClientAuth, Secret, StoreFormat, StoreOptions, Stream, Tls, TlsOptions};
+use rookeeper::config::{Config, JvmFlags};
+use rookeeper::server::Server;
+use tempfile::TempDir;
+
+const LIMIT: Duration = Duration::from_secs(60);
+const MODULE: &str = "org.apache.zookeeper.server.auth.DigestLoginModule";
+
+fn store(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls").join(file)
+}
+
+/// Quorum and election ports, and what every member's file says of them.
+struct Plan {
+    ports: Vec<(u16, u16)>,
+}
+
+impl Plan {
+    fn new(members: usize) -> Self {
+        // Held until all are known, so that no two are the same.
+        let held: Vec<_> =
+            (0..2 * members).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let ports: Vec<_> = held.iter().map(|l| l.local_addr().unwrap().port()).collect();
+        Self { ports: ports.chunks(2).map(|pair| (pair[0], pair[1])).collect() }
+    }
+
+    /// Starts member `id`, from 1.
+    fn start(&self, id: usize, text: &str, jaas: Option<&str>) -> TestServer {
+        let dir = TempDir::new().unwrap();
+        std::fs::write(dir.path().join("myid"), id.to_string()).unwrap();
+        let mut flags = String::new();
+        if let Some(jaas) = jaas {
+            let file = dir.path().join("jaas.conf");
+            std::fs::write(&file, jaas).unwrap();
+            flags = format!("-Djava.security.auth.login.config={}", file.display());
+        }
+        let members: String = self
+            .ports
+            .iter()
+            .enumerate()
+            .map(|(at, (quorum, election))| {
+                format!("server.{}=127.0.0.1:{quorum}:{election}\n", at + 1)
+            })
+            .collect();
+        let head = format!(
+            "tickTime=500\ninitLimit=20\nsyncLimit=10\n4lw.commands.whitelist=*\n{members}{text}"
+        );
+        TestServer::configured_on(dir, &head, &flags)
+    }
+
+    fn election(&self, id: usize) -> SocketAddr {
+        ([127, 0, 0, 1], self.ports[id - 1].1).into()
+    }
+}
+
+/// TLS with these keys of `zoo.cfg` besides the stores.
+fn tls(more: &str) -> String {
+    format!(
+        "ssl.quorum.keyStore.location={}\nssl.quorum.trustStore.location={}\n{more}",
+        store("server.pem").display(),
+        store("trust.pem").display()
+    )
+}
+
+/// What a member says it is.
+fn mode(server: &TestServer) -> String {
+    let answer = server.word("srvr");
+    let mode = answer.lines().find_map(|line| line.strip_prefix("Mode: "));
+    mode.unwrap_or("none").to_owned()
+}
+
+/// Until the members are one leader and its followers.
+fn await_quorum(members: &[&TestServer]) {
+    let begun = Instant::now();
+    loop {
+        let modes: Vec<_> = members.iter().map(|server| mode(server)).collect();
+        let count = |what: &str| modes.iter().filter(|mode| *mode == what).count();
+        if count("leader") == 1 && count("follower") == modes.len() - 1 {
+            return;
+        }
+        assert!(begun.elapsed() < LIMIT, "{modes:?}");
+        std::thread::yield_now();
+    }
+}
+
+/// A write at one member is seen at the others.
+fn write_and_read(members: &[&TestServer], path: &str) {
+    assert_eq!(members[0].client().create(path, b"x", 0).err, 0);
+    for server in members {
+        let mut client = server.client();
+        client.call(jute::proto::op::SYNC, &path_of(path));
+        assert_eq!(client.get(path, false).err, 0);
+    }
+}
+
+fn path_of(path: &str) -> Vec<u8> {
+    let mut out = (path.len() as u32).to_be_bytes().to_vec();
+    out.extend_from_slice(path.as_bytes());
+    out
+}
+
+fn refuses(text: &str) -> String {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("myid"), "1").unwrap();
+    let file = dir.path().join("zoo.cfg");
+    let text = format!(
+        "dataDir={}\nclientPort=0\ninitLimit=5\nsyncLimit=5\nserver.1=127.0.0.1:1:2\n\
+         server.2=127.0.0.1:3:4\n{text}",
+        dir.path().display()
+    );
+    std::fs::write(&file, text).unwrap();
+    match Config::load(&file, &JvmFlags::default()) {
+        Err(error) => error.to_string(),
+        Ok(config) => match Server::start(options(&config)) {
+            Err(error) => error.to_string(),
+            Ok(_) => panic!("it starts"),
+        },
+    }
+}
+
+#[test]
+fn members_speak_tls_and_nothing_else() {
+    let plan = Plan::new(3);
+    let text = tls("sslQuorum=true\n");
+    let members: Vec<_> = (1..=3).map(|id| plan.start(id, &text, None)).collect();
+    let all: Vec<_> = members.iter().collect();
+    await_quorum(&all);
+    write_and_read(&all, "/over-tls");
+    // Whoever speaks plainly hears nothing but perhaps an alert.
+    let mut plain = TcpStream::connect(plan.election(1)).unwrap();
+    plain.write_all(b"\xff\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\0\0\x09\0\0\0\0").unwrap();
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer);
+    assert!(answer.first().is_none_or(|first| *first == 0x15), "{answer:?}");
+    // TLS without a certificate is refused, with one it is heard.
+    let dial = |key: &str| {
+        let named = |name: &str, file: &str| StoreOptions {
+            name: name.to_owned(),
+            location: store(file),
+            password: Secret::new(""),
+            password_path: None,
+            format: StoreFormat::Pem,
+        };
+        let tls = Tls::open(TlsOptions {
+            prefix: "ssl".to_owned(),
+            protocol: None,
+            single_protocol: false,
+            enabled_protocols: Some(vec!["TLSv1.2".to_owned()]),
+            cipher_suites: None,
+            key_store: (!key.is_empty()).then(|| named("k", key)),
+            trust_store: Some(named("t", "trust.pem")),
+            client_auth: ClientAuth::None,
+            check_server_name: true,
+            check_client_name: false,
+            allow_reverse_dns: false,
+            reload: false,
+        });
+        let socket = TcpStream::connect(plan.election(1)).unwrap();
+        Stream::dial(socket, &tls.unwrap(), "localhost", LIMIT)
+    };
+    assert!(dial("").is_err());
+    assert!(dial("unknown.pem").is_err());
+    assert!(dial("server.pem").is_ok());
+    members.into_iter().for_each(|member| drop(member.stop()));
+}
+
+#[test]
+fn an_ensemble_turns_to_tls_without_a_pause() {
+    // The first has only its ports unified, the second dials TLS already, the third does TLS only.
+    let plan = Plan::new(3);
+    let one = plan.start(1, &tls("portUnification=true\n"), None);
+    let two = plan.start(2, &tls("portUnification=true\nsslQuorum=true\n"), None);
+    await_quorum(&[&one, &two]);
+    write_and_read(&[&one, &two], "/both");
+    let three = plan.start(3, &tls("portUnification=true\nsslQuorum=true\n"), None);
+    await_quorum(&[&one, &two, &three]);
+    write_and_read(&[&three, &one, &two], "/all");
+    for member in [one, two, three] {
+        member.stop();
+    }
+}
+
+fn jaas(user: &str, password: &str) -> String {
+    format!(
+        "QuorumServer {{ {MODULE} required user_zk=\"secret\"; }};\n\
+         QuorumLearner {{ {MODULE} required username=\"{user}\" password=\"{password}\"; }};"
+    )
+}
+
+const SASL: &str = "fips-mode=false\nquorum.auth.enableSasl=true\n\
+                    quorum.auth.learnerRequireSasl=true\nquorum.auth.serverRequireSasl=true\n";
+
+#[test]
+fn members_log_in_at_each_other() {
+    let plan = Plan::new(3);
+    let right = jaas("zk", "secret");
+    let one = plan.start(1, SASL, Some(&right));
+    let two = plan.start(2, &format!("{SASL}{}", ""), Some(&right));
+    await_quorum(&[&one, &two]);
+    write_and_read(&[&one, &two], "/logged-in");
+    // One with a wrong password stays outside; it dials the others, whose sids are lower.
+    let wrong = plan.start(3, SASL, Some(&jaas("zk", "wrong")));
+    let leader_of_none = mode(&wrong);
+    assert!(leader_of_none != "leader" && leader_of_none != "follower", "{leader_of_none}");
+    write_and_read(&[&one, &two], "/still");
+    wrong.stop();
+    let three = plan.start(3, &tls(SASL), Some(&right));
+    await_quorum(&[&one, &two, &three]);
+    for member in [one, two, three] {
+        member.stop();
+    }
+}
+
+#[test]
+fn sections_have_names_of_their_own_and_tls_goes_below() {
+    let plan = Plan::new(2);
+    let renamed =
+        jaas("zk", "secret").replace("QuorumServer", "Peers").replace("QuorumLearner", "Me");
+    let text = tls(&format!(
+        "sslQuorum=true\n{SASL}quorum.auth.server.saslLoginContext=Peers\n\
+         quorum.auth.learner.saslLoginContext=Me\n"
+    ));
+    let one = plan.start(1, &text, Some(&renamed));
+    let two = plan.start(2, &text, Some(&renamed));
+    await_quorum(&[&one, &two]);
+    write_and_read(&[&two, &one], "/x");
+    one.stop();
+    two.stop();
+}
+
+#[test]
+fn mistakes_are_told_at_the_start() {
+    let key = |file: &str, more: &str| {
+        format!("sslQuorum=true\nssl.quorum.keyStore.location={}\n{more}", store(file).display())
+    };
+    for (text, why) in [
+        ("sslQuorum=true\n".to_owned(), "ssl.quorum.keyStore.location"),
+        (key("server.p12", "ssl.quorum.keyStore.password=wrong\n"), "password was incorrect"),
+        (key("server.jks", "ssl.quorum.keyStore.passwordPath=nowhere\n"), "passwordPath=nowhere"),
+        (key("server.pem", "ssl.quorum.keyStore.type=XYZ\n"), "Bad value for XYZ"),
+        (key("server.pem", "ssl.quorum.protocol=SSLv3\n"), "ssl.quorum.protocol"),
+        (key("server.pem", "ssl.quorum.enabledProtocols=x\n"), "ssl.quorum.enabledProtocols"),
+        (key("server.pem", "ssl.quorum.ciphersuites=x\n"), "ssl.quorum.ciphersuites"),
+        (key("server.pem", "ssl.quorum.clientAuth=x\n"), "ssl.quorum.clientAuth"),
+        (key("server.pem", "ssl.quorum.crl=true\n"), "ssl.quorum.crl"),
+        (key("server.pem", "ssl.quorum.ocsp=true\n"), "ssl.quorum.ocsp"),
+        (
+            key("server.pem", "ssl.quorum.context.supplier.class=x.Y\n"),
+            "ssl.quorum.context.supplier.class",
+        ),
+        (
+            key("server.pem", "ssl.quorum.trustStore.location=nothing.pem\n"),
+            "ssl.quorum.trustStore.location",
+        ),
+        (SASL.replace("fips-mode=false", ""), "fips-mode=false"),
+        (SASL.to_owned(), "cannot be read"),
+    ] {
+        let error = refuses(&text);
+        assert!(error.contains(why), "{text}: {error}");
+    }
+}
