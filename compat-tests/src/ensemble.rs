@@ -126,6 +126,19 @@ impl Ensemble {
         self.network.as_ref().expect("made by with_network")
     }
 
+    /// Puts the stores of the server's own tests, and this JAAS file if there is one, into every
+    /// server's directory.
+    pub fn with_secrets(self, jaas: Option<&str>) -> Result<Self> {
+        for sid in self.sids() {
+            let home = self.home.path().join(sid.to_string());
+            super::server::copy_stores(&home.join("tls"))?;
+            if let Some(jaas) = jaas {
+                fs::write(home.join("jaas.conf"), jaas)?;
+            }
+        }
+        Ok(self)
+    }
+
     /// The server with this sid.
     pub fn server(&mut self, sid: usize) -> &mut Server {
         &mut self.servers[sid - 1]

@@ -98,6 +98,19 @@ impl Server {
         self
     }
 
+    /// Copies the key and trust stores of the server's own tests to `tls` in its directory, which
+    /// containers see. `{home}` in settings and flags stands for that directory.
+    pub fn with_stores(self) -> Result<Self> {
+        copy_stores(&self.home.join("tls"))?;
+        Ok(self)
+    }
+
+    /// Puts a file into its directory.
+    pub fn with_file(self, name: &str, content: &str) -> Result<Self> {
+        fs::write(self.home.join(name), content)?;
+        Ok(self)
+    }
+
     /// Which program this is.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -290,11 +303,20 @@ impl Server {
             self.port
         );
         for (key, value) in &self.settings {
-            text += &format!("{key}={value}\n");
+            text += &format!("{key}={}\n", self.here(value));
         }
         let path = self.home.join("zoo.cfg");
         fs::write(&path, text)?;
         Ok(path)
+    }
+
+    /// `{home}` is the server's directory.
+    fn here(&self, text: &str) -> String {
+        text.replace("{home}", &self.home.display().to_string())
+    }
+
+    fn flags(&self) -> Vec<String> {
+        self.jvm_flags.iter().map(|flag| self.here(flag)).collect()
     }
 
     fn log_path(&self, start: u32) -> PathBuf {
@@ -312,7 +334,7 @@ impl Server {
         Command::new(&binary)
             .arg("server")
             .arg(config)
-            .env("SERVER_JVMFLAGS", self.jvm_flags.join(" "))
+            .env("SERVER_JVMFLAGS", self.flags().join(" "))
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(stderr)
@@ -327,7 +349,7 @@ impl Server {
         Command::new("java")
             .env("LANG", "C.UTF-8")
             .args(FAST_START)
-            .args(&self.jvm_flags)
+            .args(self.flags())
             .args(["-cp", &class_path, "org.apache.zookeeper.server.quorum.QuorumPeerMain"])
             .arg(config)
             .stdin(Stdio::null())
@@ -344,7 +366,7 @@ impl Server {
     ) -> Result<ContainerAsync<GenericImage>> {
         let home = self.home.display().to_string();
         let flags = FAST_START.iter().map(|f| (*f).to_owned());
-        let flags: Vec<String> = flags.chain(self.jvm_flags.iter().cloned()).collect();
+        let flags: Vec<String> = flags.chain(self.flags()).collect();
         let request = GenericImage::new("zookeeper", release)
             .with_cmd(["zkServer.sh", "start-foreground", &config.display().to_string()])
             .with_network("host")
@@ -401,6 +423,17 @@ pub fn jars(release: &str) -> Result<PathBuf> {
     let path = cache_dir().join("jars").join(release);
     ensure!(path.is_dir(), "{} is missing: run compat-tests/setup.sh", path.display());
     Ok(path)
+}
+
+/// Copies the key and trust stores of the server's own tests.
+pub fn copy_stores(to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(repository().join("server/tests/tls"))? {
+        let entry = entry?;
+        // Containers run as somebody else.
+        fs::write(to.join(entry.file_name()), fs::read(entry.path())?)?;
+    }
+    Ok(())
 }
 
 /// A fresh directory for one test, removed at its end unless `COMPAT_KEEP` is set.
