@@ -119,6 +119,9 @@ pub enum StartError {
     /// An enforced scheme has no provider.
     #[error("authentication scheme {0} is enforced, but no provider for it is configured")]
     Scheme(String),
+    /// The election port could not be opened in as many attempts as allowed.
+    #[error("cannot open the election port: {0}")]
+    ElectionPort(#[source] io::Error),
     /// The system refused threads or descriptors.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
@@ -130,6 +133,8 @@ impl StartError {
         match self {
             StartError::Storage(error) => error.exit_code(),
             StartError::Scheme(_) => 2,
+            // UNABLE_TO_BIND_QUORUM_PORT
+            StartError::ElectionPort(_) => 14,
             StartError::Listen(_)
             | StartError::Tls(_)
             | StartError::Sasl(_)
@@ -177,7 +182,7 @@ impl Server {
         let tree_options = options.tree.clone();
         let alone = options.member.is_none();
         let restored = restore(&dirs, &files, options.tree, &metrics, alone)?;
-        let storage::Restored { tree, last, replayed, recent, .. } = restored.state;
+        let storage::Restored { tree, last, emptied, replayed, recent, .. } = restored.state;
         // As Java, so that the next start need not replay; but in the background. A member's tree
         // may hold what the ensemble takes back.
         let snapshot_now = alone && (replayed > 0 || restored.orphans > 0);
@@ -191,7 +196,7 @@ impl Server {
                 (replica, None)
             }
             Some(member) => {
-                let (peer, joined) = join(member, &dirs, last, recent, &mailbox)?;
+                let (peer, joined) = join(member, &dirs, (last, emptied), recent, &mailbox)?;
                 let now = clock::now();
                 let replica =
                     Replica::member(options.replica, options.prep, schemes.clone(), now, peer);
@@ -246,6 +251,7 @@ impl Server {
                 log_factor: joined.log_factor,
                 leader_serves: joined.leader_serves,
                 local_sessions,
+                observer_logs: joined.observer_logs,
                 files: joined.files,
             };
             ensemble = Some(joined.ensemble);
@@ -336,6 +342,7 @@ struct Joined {
     ensemble: Arc<Ensemble>,
     first: Vec<zab::Action>,
     log_factor: f64,
+    observer_logs: bool,
     leader_serves: bool,
     files: Option<Arc<dyn ensemble::MembershipFiles>>,
 }
@@ -379,11 +386,17 @@ fn serve_clients_at(
 fn join(
     member: ensemble::MemberOptions,
     dirs: &Arc<DataDirs>,
-    last: storage::Durable,
+    (last, emptied): (storage::Durable, bool),
     recent: VecDeque<Arc<Proposal>>,
     mailbox: &PipelineBox,
 ) -> Result<(zab::Peer, Joined), StartError> {
     let last = last.zxid();
+    if emptied && !dirs.is_emptied()? {
+        warn!(
+            "the data directory is empty, and nothing says that this is right: no vote before a sync"
+        );
+        dirs.mark_emptied()?;
+    }
     let history = last.epoch().max(Epoch(0));
     // Both files are made if they are missing; the core checks and repairs what they say.
     let current = match dirs.current_epoch()? {
@@ -402,6 +415,7 @@ fn join(
     };
     let restored = zab::Restored {
         last,
+        untrusted: emptied,
         recent: recent.into(),
         accepted,
         current,
@@ -415,11 +429,13 @@ fn join(
     let sink = Arc::new(move |event| mailbox.post(event));
     let security = Security::open(&member.ensemble.security)?;
     let ensemble =
-        Ensemble::start(member.ensemble, security, member.committed, dirs.clone(), sink)?;
+        Ensemble::start(member.ensemble, security, member.committed, dirs.clone(), sink)
+            .map_err(StartError::ElectionPort)?;
     let joined = Joined {
         ensemble: Arc::new(ensemble),
         first,
         log_factor: member.log_factor,
+        observer_logs: member.observer_logs,
         leader_serves: member.leader_serves,
         files: member.files,
     };

@@ -4,7 +4,9 @@
 mod common;
 
 use common::*;
+use rookeeper::base::Sid;
 use rookeeper::config::{Config, Level};
+use rookeeper::ensemble;
 use tempfile::TempDir;
 
 fn load(text: &str, flags: &str) -> Config {
@@ -134,6 +136,98 @@ fn keys_reach_the_modules() {
     let paced = load("", "-Dznode.container.maxPerMinute=10");
     assert_eq!(paced.replica_options().container_removals_per_minute, 10);
     assert_eq!(default.replica_options().container_removals_per_minute, 10_000);
+}
+
+/// What elections, synchronisation and the sockets between servers are told.
+#[test]
+fn keys_of_ensembles_reach_the_core() {
+    type Look = fn(&ensemble::MemberOptions) -> String;
+    let cases: &[(&str, Look, &str, &str)] = &[
+        ("initLimit=7", |o| o.zab.init_limit.to_string(), "10", "7"),
+        ("syncLimit=7", |o| o.zab.sync_limit.to_string(), "5", "7"),
+        ("connectToLearnerMasterLimit=7", |o| o.zab.connect_limit.to_string(), "0", "7"),
+        ("syncEnabled=false", |o| o.observer_logs.to_string(), "true", "false"),
+        ("-Dleader.nodelay=false", |o| o.ensemble.leader_nodelay.to_string(), "true", "false"),
+        ("-Dfollower.nodelay=false", |o| o.ensemble.follower_nodelay.to_string(), "true", "false"),
+        ("leaderServes=no", |o| o.leader_serves.to_string(), "true", "false"),
+        ("electionPortBindRetry=7", |o| o.ensemble.bind_attempts.to_string(), "3", "7"),
+        ("cnxTimeout=7", |o| o.ensemble.connect_timeout_ms.to_string(), "5000", "7"),
+        ("quorumCnxnTimeoutMs=7", |o| o.ensemble.handshake_timeout_ms.to_string(), "15000", "7"),
+        ("tcpKeepAlive=true", |o| o.ensemble.keep_alive.to_string(), "false", "true"),
+        (
+            "quorumListenOnAllIPs=true",
+            |o| o.ensemble.listen_on_all_ips.to_string(),
+            "false",
+            "true",
+        ),
+        (
+            "fastleader.minNotificationInterval=7",
+            |o| o.zab.notification_min_ms.to_string(),
+            "200",
+            "7",
+        ),
+        (
+            "fastleader.maxNotificationInterval=7",
+            |o| o.zab.notification_max_ms.to_string(),
+            "60000",
+            "7",
+        ),
+        (
+            "leader.maxTimeToWaitForEpoch=7",
+            |o| format!("{:?}", o.zab.wait_for_epoch_max_ms),
+            "None",
+            "Some(7)",
+        ),
+        ("leader.maxConcurrentSnapSyncs=7", |o| o.zab.snap_syncs_max.to_string(), "10", "7"),
+        ("leader.maxConcurrentDiffSyncs=7", |o| o.zab.diff_syncs_max.to_string(), "100", "7"),
+        ("forceSnapshotSync=true", |o| o.zab.force_snapshot.to_string(), "false", "true"),
+        (
+            "leaderConnectDelayDuringRetryMs=7",
+            |o| o.zab.connect_pause_max_ms.to_string(),
+            "100",
+            "7",
+        ),
+        ("observer.election.DelayMs=7", |o| o.zab.observer_delay_ms.to_string(), "200", "7"),
+        ("commitLogCount=700", |o| o.zab.window.to_string(), "500", "700"),
+        ("commitLogCount=70", |o| o.zab.window.to_string(), "500", "500"),
+        ("snapshotSizeFactor=-1", |o| o.log_factor.to_string(), "0.33", "-1"),
+        (
+            "oraclePath=/o",
+            |o| format!("{:?} {}", o.ensemble.oracle_path, o.committed.has_oracle()),
+            "None false",
+            "Some(\"/o\") true",
+        ),
+        (
+            "group.1=1:2:3",
+            |o| o.committed.render().contains("weight.1=1").to_string(),
+            "false",
+            "true",
+        ),
+        ("group.1=1:2:3\nweight.2=4", |o| o.committed.weight(Sid(2)).to_string(), "1", "4"),
+    ];
+    let member = |text: &str| {
+        let dir = TempDir::new().unwrap();
+        std::fs::write(dir.path().join("myid"), "2").unwrap();
+        let (text, flags) = match text.strip_prefix("-D") {
+            Some(_) => ("", text),
+            None => (text, ""),
+        };
+        let mut limits = String::new();
+        for (key, line) in [("initLimit", "initLimit=10\n"), ("syncLimit", "syncLimit=5\n")] {
+            if !text.contains(key) {
+                limits.push_str(line);
+            }
+        }
+        let servers: String =
+            (1..=3).map(|n| format!("server.{n}=127.0.0.1:{}:{}\n", 2000 + n, 3000 + n)).collect();
+        let config = config(dir.path(), &format!("{limits}{servers}{text}"), flags);
+        config.member_options(1).expect("a member")
+    };
+    let default = member("");
+    for (text, look, before, after) in cases {
+        assert_eq!(look(&default), *before, "{text}");
+        assert_eq!(look(&member(text)), *after, "{text}");
+    }
 }
 
 /// They size a JVM, Java's threads, caches or beans. Accepted whatever they say, told once.

@@ -153,8 +153,8 @@ impl Cutter {
     ///
     /// # Errors
     /// If the system refuses.
-    pub fn prepare(&self, limit: Duration) -> io::Result<()> {
-        self.0.socket.set_nodelay(true)?;
+    pub fn prepare(&self, limit: Duration, nodelay: bool) -> io::Result<()> {
+        self.0.socket.set_nodelay(nodelay)?;
         self.0.socket.set_write_timeout(Some(limit))
     }
 

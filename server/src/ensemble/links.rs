@@ -285,7 +285,11 @@ impl Shared {
     /// Numbers a connection, tells the core, starts its threads.
     fn open(self: Arc<Self>, halves: Halves, leader: Option<Sid>) -> io::Result<()> {
         let (reading, writing, stream) = halves;
-        stream.prepare(WRITE_TIMEOUT)?;
+        let nodelay = match leader {
+            Some(_) => self.options.follower_nodelay,
+            None => self.options.leader_nodelay,
+        };
+        stream.prepare(WRITE_TIMEOUT, nodelay)?;
         let link = Link(self.next.fetch_add(1, Ordering::AcqRel));
         let wire = Arc::new(Wire { stream, queue: Mutex::default(), bell: Condvar::new() });
         {

@@ -26,6 +26,9 @@ use crate::zab::{Event, Notification, PeerAddress};
 /// Peers we keep state for; beyond it unknown sids are refused.
 const PEERS_MAX: usize = 1024;
 
+/// Between attempts to bind the election port.
+const BIND_PAUSE: Duration = Duration::from_secs(1);
+
 /// Handshakes of strangers at once.
 const HANDSHAKES_MAX: u64 = 64;
 
@@ -139,12 +142,29 @@ impl Mesh {
 }
 
 impl Shared {
+    /// The port may still be held by whoever had it before.
+    fn bind(&self, host: &str, port: u16) -> io::Result<TcpListener> {
+        let mut attempt = 1;
+        loop {
+            let failure = match super::listen(&self.options, host, port) {
+                Ok(listener) => return Ok(listener),
+                Err(failure) => failure,
+            };
+            if attempt == self.options.bind_attempts || self.stopped.load(Ordering::Acquire) {
+                return Err(failure);
+            }
+            warn!(%failure, attempt, "cannot open the election port, trying again");
+            attempt += 1;
+            std::thread::sleep(BIND_PAUSE);
+        }
+    }
+
     /// Opens our election ports.
     fn listen(self: &Arc<Self>) -> io::Result<()> {
         let own = self.book.own();
         *self.open.lock() = own.iter().map(|a| (a.host.clone(), a.election_port)).collect();
         for address in own {
-            let listener = super::listen(&self.options, &address.host, address.election_port)?;
+            let listener = self.bind(&address.host, address.election_port)?;
             info!(address = %listener.local_addr()?, "election port is open");
             self.listeners.lock().push(listener.try_clone()?);
             let shared = self.clone();

@@ -14,10 +14,12 @@
 
 mod links;
 mod mesh;
+mod oracle;
 mod security;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::Builder;
 
@@ -26,6 +28,7 @@ use socket2::{Domain, Socket, Type};
 
 use self::links::Links;
 use self::mesh::Mesh;
+use self::oracle::Oracle;
 pub use self::security::{Security, SecurityError, SecurityOptions};
 use crate::base::{Sid, Zxid};
 use crate::storage::DataDirs;
@@ -67,6 +70,15 @@ pub struct Options {
     pub keep_alive: bool,
     /// `multiAddress.enabled`: initial messages name all addresses.
     pub multi_address: bool,
+    /// `zookeeper.electionPortBindRetry`: attempts to bind the election port, a second apart; 0 for
+    /// ever.
+    pub bind_attempts: u32,
+    /// `leader.nodelay`: TCP_NODELAY on connections that learners made.
+    pub leader_nodelay: bool,
+    /// `follower.nodelay`: TCP_NODELAY on the connection to the leader.
+    pub follower_nodelay: bool,
+    /// `oraclePath`.
+    pub oracle_path: Option<PathBuf>,
     /// Largest string or buffer in a packet, bytes: `jute.maxbuffer` plus extra.
     pub field_max: usize,
     /// Bytes that may wait for one learner before its link is cut.
@@ -89,6 +101,8 @@ pub struct MemberOptions {
     pub last_seen: Option<Arc<Membership>>,
     /// `snapshotSizeFactor`.
     pub log_factor: f64,
+    /// `syncEnabled`: as observer, write a log.
+    pub observer_logs: bool,
     /// `leaderServes`: clients may connect to the leader.
     pub leader_serves: bool,
     /// Where memberships are kept; `None` if nowhere.
@@ -101,6 +115,7 @@ pub struct Ensemble {
     links: Links,
     book: Arc<AddressBook>,
     sid: Sid,
+    oracle: Option<Oracle>,
 }
 
 /// Where servers are.
@@ -156,9 +171,11 @@ impl Ensemble {
         let security = Arc::new(security);
         let sid = options.sid;
         let book = Arc::new(AddressBook::new(&membership, sid));
+        let path = options.oracle_path.clone();
+        let oracle = path.map(|path| Oracle::start(path, sink.clone())).transpose()?;
         let mesh = Mesh::start(options.clone(), security.clone(), book.clone(), sink.clone())?;
         let links = Links::new(options, security, book.clone(), dirs, sink);
-        Ok(Ensemble { mesh, links, book, sid })
+        Ok(Ensemble { mesh, links, book, sid, oracle })
     }
 
     /// Sends a vote; only the newest counts.
@@ -224,6 +241,9 @@ impl Ensemble {
 
     /// Closes everything.
     pub fn stop(&self) {
+        if let Some(oracle) = &self.oracle {
+            oracle.stop();
+        }
         self.mesh.stop();
         self.links.stop();
     }

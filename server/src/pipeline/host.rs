@@ -13,13 +13,15 @@ use tracing::{error, info, warn};
 use super::log_loop::{LogBox, Order};
 use super::replica_loop::{Control, CoreBox};
 use super::{Exit, Outcome};
-use crate::base::Zxid;
+use crate::base::{Epoch, Zxid};
 use crate::ensemble::{Ensemble, MembershipFiles};
 use crate::outbox::{Fate, Registry, Role};
 use crate::storage::restore::OwnedTreeSource;
 use crate::storage::truncate::{adopt_snapshot, truncate};
 use crate::storage::txnlog::reader::TxnLogReader;
-use crate::storage::{self, DataDirs, SnapshotOptions, StorageError, TxnLogWriter, write_snapshot};
+use crate::storage::{
+    self, DataDirs, Durable, SnapshotOptions, StorageError, TxnLogWriter, write_snapshot,
+};
 use crate::tree::{DataTree, TreeOptions};
 use crate::zab::{Action, Event, Link, Membership, Serving};
 
@@ -49,6 +51,8 @@ pub struct MemberParts {
     pub leader_serves: bool,
     /// `localSessionsEnabled`.
     pub local_sessions: bool,
+    /// As observer, write a log (`syncEnabled`).
+    pub observer_logs: bool,
     /// Where memberships are kept; `None` if nowhere.
     pub files: Option<Arc<dyn MembershipFiles>>,
 }
@@ -77,6 +81,17 @@ impl Host {
         Self { parts, dirs, log, core, registry, outcome, snapshot }
     }
 
+    /// True if an observer writes no log here (`syncEnabled=false`).
+    pub fn observers_keep_no_log(&self) -> bool {
+        !self.parts.observer_logs
+    }
+
+    /// What is in memory is not on disk, and now it would have to be.
+    pub fn stop_without_log(&self) {
+        error!("this observer kept no log (syncEnabled=false) and is to vote now: start it again");
+        self.outcome.set(Exit::Member(1));
+    }
+
     pub fn ensemble(&self) -> &Ensemble {
         &self.parts.ensemble
     }
@@ -91,17 +106,8 @@ impl Host {
             Action::Listen(on) => ensemble.listen(on),
             Action::CloseLink(link, why) => ensemble.close(link, why),
             Action::StreamLog { link, after, upto } => ensemble.stream_log(link, after, upto),
-            Action::SaveEpochs { accepted, current } => {
-                let dirs = self.dirs.clone();
-                self.on_disk("save the epochs", move |_| {
-                    if dirs.accepted_epoch()? != Some(accepted) {
-                        dirs.write_accepted_epoch(accepted)?;
-                    }
-                    if dirs.current_epoch()? != Some(current) {
-                        dirs.write_current_epoch(current)?;
-                    }
-                    Ok(Control::Zab(Box::new(Event::EpochsSaved)))
-                });
+            Action::SaveEpochs { accepted, current, synced } => {
+                self.save_epochs(accepted, current, synced);
             }
             Action::Truncate(zxid) => self.truncate(zxid, tree_end > zxid),
             Action::InstallSnapshot { link, zxid } => self.install(link, zxid),
@@ -168,6 +174,33 @@ impl Host {
                 error!(%error, "cannot write the dynamic configuration");
             }
         })));
+    }
+
+    fn save_epochs(&self, accepted: Epoch, current: Epoch, synced: bool) {
+        let dirs = self.dirs.clone();
+        let (snapshot, tree_options) = (self.snapshot.clone(), self.parts.tree.clone());
+        self.on_disk("save the epochs", move |_| {
+            if dirs.accepted_epoch()? != Some(accepted) {
+                dirs.write_accepted_epoch(accepted)?;
+            }
+            if dirs.current_epoch()? != Some(current) {
+                dirs.write_current_epoch(current)?;
+            }
+            if synced && dirs.is_emptied()? {
+                if dirs.snapshots()?.is_empty() {
+                    // It came by DIFF: logs without a snapshot are taken for damage.
+                    let mut nothing = DataTree::new(tree_options);
+                    let mut source = OwnedTreeSource::new(&mut nothing)?;
+                    let file = write_snapshot(&dirs, &snapshot, &mut source)?;
+                    file.publish(Durable::by_received_snapshot(Zxid::ZERO))?;
+                }
+                dirs.clear_emptied()?;
+                info!(
+                    "the emptied directory holds the ensemble's history: this server votes again"
+                );
+            }
+            Ok(Control::Zab(Box::new(Event::EpochsSaved)))
+        });
     }
 
     fn truncate(&self, zxid: Zxid, reload: bool) {
@@ -250,7 +283,8 @@ impl Host {
     }
 }
 
-/// The transaction at `peer` and the one behind it, if the log has both and is small enough.
+/// The greatest transaction not above `peer` and the one behind it, if the log has both and is
+/// small enough (`FileTxnSnapLog.readTxnLog`, `ZKDatabase.getProposalsFromTxnLog`).
 fn find_floor(
     dirs: &Arc<DataDirs>,
     field_max: usize,
@@ -260,15 +294,24 @@ fn find_floor(
     if factor < 0.0 || peer <= Zxid::ZERO {
         return Ok(None);
     }
-    let mut reader = TxnLogReader::open(dirs, field_max, Zxid(peer.0 - 1), false)?;
+    // From the beginning of the file that may hold it: a peer's zxid need not be one of ours.
+    let Some(first) = dirs.logs()?.iter().map(|f| f.zxid).filter(|z| *z <= peer).max() else {
+        return Ok(None);
+    };
+    let behind = Zxid(first.0.saturating_sub(1));
+    let mut reader = TxnLogReader::open(dirs, field_max, behind, false)?;
     let budget = (dirs.sizes()?.0 as f64 * factor) as u64;
     if factor > 0.0 && reader.bytes_left() > budget.max(LOG_BYTES_MIN) {
         return Ok(None);
     }
-    match (reader.next_logged()?, reader.next_logged()?) {
-        (Some(first), Some(next)) if first.zxid == peer => Ok(Some((peer, next.zxid))),
-        _ => Ok(None),
+    let mut floor = None;
+    while let Some(logged) = reader.next_logged()? {
+        if logged.zxid > peer {
+            return Ok(floor.map(|floor| (floor, logged.zxid)));
+        }
+        floor = Some(logged.zxid);
     }
+    Ok(None)
 }
 
 /// A tree that replaces the present one.

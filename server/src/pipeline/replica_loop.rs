@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::chronicle::Chronicle;
 use super::core::{Batch, Core};
@@ -64,6 +64,8 @@ pub(super) struct ReplicaLoop {
     actions: Vec<Action<Origin>>,
     appends: Vec<Arc<Proposal>>,
     commits: VecDeque<Commit<Origin>>,
+    /// An observer with `syncEnabled=false`.
+    keeps_no_log: bool,
     /// Signs of life up to here are reported.
     heard_until: Mono,
     stopping: bool,
@@ -96,6 +98,7 @@ impl ReplicaLoop {
             actions: Vec::new(),
             appends: Vec::new(),
             commits: VecDeque::new(),
+            keeps_no_log: false,
             heard_until: Mono(0),
             stopping: false,
             failed: false,
@@ -106,6 +109,7 @@ impl ReplicaLoop {
     pub fn run(mut self, first: Vec<zab::Action>) {
         let now = clock::now();
         self.show_membership(now);
+        self.keeps_no_log = self.observes_without_log();
         for action in first {
             if let Some(chronicle) = &mut self.chronicle {
                 chronicle.action(now, &action);
@@ -200,6 +204,12 @@ impl ReplicaLoop {
         let mut actions = std::mem::take(&mut self.actions);
         for action in actions.drain(..) {
             match action {
+                Action::Append(proposal) if self.keeps_no_log => {
+                    // Committed already: nobody counts on this disk.
+                    let zxid = proposal.zxid();
+                    self.snapshots.durable(Durable::by_received_snapshot(zxid));
+                    self.feed(now, Event::Durable(zxid));
+                }
                 Action::Append(proposal) => self.appends.push(proposal),
                 Action::Apply(commit) => self.commits.push_back(commit),
                 Action::ReadOnly(on) => {
@@ -241,6 +251,12 @@ impl ReplicaLoop {
                 self.apply(now);
                 self.show_membership(now);
                 self.host_performs(action);
+                let kept_no_log = self.keeps_no_log;
+                self.keeps_no_log = self.observes_without_log();
+                if let (true, false, Some(host)) = (kept_no_log, self.keeps_no_log, &self.host) {
+                    host.stop_without_log();
+                    self.failed = true;
+                }
             }
             zab::Action::SendSnapshot { link, zxid } => {
                 self.apply(now);
@@ -259,6 +275,9 @@ impl ReplicaLoop {
                     }
                 }
             }
+            zab::Action::Syncing { link, sid, kind, peer, zxid } => {
+                debug!(learner = link.0, %sid, ?kind, %peer, %zxid, "bringing a learner up to date");
+            }
             action => {
                 if matches!(action, zab::Action::Truncate(_) | zab::Action::InstallSnapshot { .. })
                 {
@@ -269,6 +288,12 @@ impl ReplicaLoop {
                 self.host_performs(action);
             }
         }
+    }
+
+    /// Never a voter: its acks and votes stand for its disk.
+    fn observes_without_log(&self) -> bool {
+        self.host.as_ref().is_some_and(Host::observers_keep_no_log)
+            && self.core.lock().replica.peer().is_some_and(|peer| !peer.votes())
     }
 
     fn host_performs(&self, action: zab::Action) {

@@ -99,9 +99,12 @@ impl ServerView for View {
     }
 
     fn tree(&self) -> TreeView {
+        // A leader has seen the beginning of its epoch, though no transaction stands there.
+        let begun =
+            self.pipeline.inspect(|replica, _| replica.peer().and_then(|p| p.epoch_start()));
         let tree = self.tree.read();
         TreeView {
-            last_zxid: tree.last_zxid(),
+            last_zxid: begun.map_or(tree.last_zxid(), |begun| tree.last_zxid().max(begun)),
             // Java's table holds the root under two names.
             node_count: tree.node_count() as u64 + 1,
             ephemerals_count: tree.ephemeral_count() as u64,

@@ -57,7 +57,8 @@ pub struct Disk {
     pub full: bool,
     /// A record or snapshot no longer matches its checksum: the node must not start.
     pub rotten: bool,
-    /// Empty, and no one said that this is right: must not vote.
+    /// Somebody emptied it, and no leader's whole history has been on it since: must not vote. The
+    /// marker file of the real thing.
     pub untrusted: bool,
 }
 
@@ -80,6 +81,13 @@ impl Disk {
     /// A directory somebody emptied.
     pub fn wiped() -> Self {
         Disk { untrusted: true, ..Disk::new(State::EMPTY, Epoch(0)) }
+    }
+
+    /// Both epoch files, and whether an emptied disk holds a leader's whole history by now.
+    pub fn save_epochs(&mut self, (accepted, current, synced): (Epoch, Epoch, bool)) {
+        self.accepted = accepted;
+        self.current = current;
+        self.untrusted &= !synced;
     }
 
     /// Writes without syncing.
@@ -156,7 +164,6 @@ impl Disk {
     /// Replaces everything by a received snapshot. `keep_log` puts ZOOKEEPER-2846 back.
     pub fn install(&mut self, state: State, keep_log: bool) {
         self.snapshots = vec![state];
-        self.untrusted = false;
         if !keep_log {
             self.log.clear();
             self.log_start = state.zxid;

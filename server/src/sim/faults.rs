@@ -148,7 +148,7 @@ impl World {
             return;
         }
         // A wiped voter that has not synced yet counts as gone, too.
-        if self.nodes.iter().any(|n| n.amnesiac) {
+        if self.nodes.iter().any(|n| n.disk.untrusted) {
             return;
         }
         self.note(|| format!("{}: the disk rots", node + 1));
@@ -159,7 +159,7 @@ impl World {
     /// Somebody replaces the machine. It must not vote until it synced; one at a time, and never
     /// while another voter is lost: two such losses would be the loss of a quorum.
     fn wipe(&mut self, node: usize) {
-        let lost = |n: &super::world::Node| n.amnesiac || n.disk.rotten;
+        let lost = |n: &super::world::Node| n.disk.untrusted || n.disk.rotten;
         let voters = self.options.voters;
         if self.nodes.iter().any(lost) || (node < voters && (self.wiped || voters < 3)) {
             return;
@@ -168,7 +168,6 @@ impl World {
         self.wiped |= node < voters;
         self.kill(node);
         self.nodes[node].disk = Disk::wiped();
-        self.nodes[node].amnesiac = true;
         let delay = self.random.between(1_000, 2_000_000);
         self.schedule(delay, node, 0, Next::Start);
     }

@@ -47,6 +47,10 @@ pub struct SimOptions {
     pub tick_ms: u64,
     /// Transactions kept in memory for DIFF.
     pub window: usize,
+    /// Observers that may be sent snapshots at once.
+    pub snap_syncs: usize,
+    /// Lines `group.N` and `weight.N` of the membership; empty for majorities.
+    pub counting: String,
     /// Length of the first phase, in ms.
     pub storm_ms: u64,
     /// What goes wrong in it.
@@ -75,6 +79,8 @@ impl SimOptions {
             window: *random.pick(&[3, 20, 500]),
             storm_ms: 60_000,
             faults: Faults::draw(&mut random),
+            snap_syncs: *random.pick(&[1, 10]),
+            counting: String::new(),
             mutations: Mutations::default(),
             trace: false,
             steady: false,

@@ -23,7 +23,7 @@ fn scripts_tell_what_happens() {
     let mut names: Vec<_> =
         fs::read_dir(directory()).unwrap().map(|e| e.unwrap().file_name()).collect();
     names.sort();
-    assert!(names.len() >= 10);
+    assert!(names.len() >= 33);
     for name in names {
         let name = name.to_string_lossy();
         let expected = script(&name);
@@ -80,13 +80,23 @@ const NOTICED: [(Mutation, u64); 12] = [
     (Mutation::IgnoreLogFailure, 1),
 ];
 
-const SCRIPTED: [(&str, Mutation); 8] = [
+const SCRIPTED: [(&str, Mutation); 18] = [
     ("zookeeper-1154.txt", Mutation::DiffWithoutTrunc),
+    ("zookeeper-1551.txt", Mutation::OutstandingToObservers),
     ("zookeeper-1653.txt", Mutation::AckEpochBeforeSave),
+    ("zookeeper-1732.txt", Mutation::StalePeerEpoch),
     ("zookeeper-2845.txt", Mutation::VoteFromTree),
+    ("zookeeper-2846.txt", Mutation::OldLogAfterSnap),
     ("zookeeper-3023.txt", Mutation::EpochBeforeHistory),
+    ("zookeeper-3104.txt", Mutation::NewLeaderFirst),
     ("zookeeper-3642.txt", Mutation::KeepHalfSnapshot),
+    ("zookeeper-3911.txt", Mutation::AckBeforeHistory),
     ("zookeeper-4394.txt", Mutation::CommitBeforeUptodateFails),
+    ("zookeeper-4643.txt", Mutation::EpochBeforeHistory),
+    ("zookeeper-4646.txt", Mutation::AckBeforeHistory),
+    ("zookeeper-4685.txt", Mutation::EarlyAckIsFatal),
+    ("zookeeper-4785.txt", Mutation::AckBeforeHistory),
     ("zookeeper-4882.txt", Mutation::IgnoreLogFailure),
+    ("zookeeper-4925.txt", Mutation::HoleInWindow),
     ("zookeeper-962.txt", Mutation::ForwardLate),
 ];

@@ -21,8 +21,8 @@ use jute::proto::op;
 use super::disk::Disk;
 use super::world::World;
 use super::{Faults, SimOptions};
-use crate::base::SessionId;
-use crate::zab::{ForwardedRequest, Mutations};
+use crate::base::{SessionId, Zxid};
+use crate::zab::{ForwardedRequest, Mutation, Mutations};
 
 /// Runs one script; returns its text with the output that really came.
 pub(super) fn play(text: &str, mutations: Mutations) -> String {
@@ -70,15 +70,25 @@ fn command(
             think_us: 0,
             tick_ms: 2_000,
             window: 500,
+            snap_syncs: 10,
+            counting: String::new(),
             storm_ms: 0,
             faults: Faults::none(),
             mutations,
             trace: true,
             steady: true,
         };
+        // `early-acks=yes`: learners ack proposals before NEWLEADER, as some Java releases do.
         for option in &words[3..] {
             match option.split_once('=').expect("option=value") {
                 ("window", value) => options.window = value.parse().expect("a number"),
+                ("early-acks", _) => {
+                    options.mutations = options.mutations.with(Mutation::AckEarly);
+                }
+                ("snap-syncs", value) => options.snap_syncs = value.parse().expect("a number"),
+                (name, _) if name.starts_with("group.") || name.starts_with("weight.") => {
+                    let _ = writeln!(options.counting, "{option}");
+                }
                 (name, _) => panic!("unknown option {name}"),
             }
         }
@@ -127,6 +137,8 @@ fn command(
             let node = &mut world.nodes[node(1)];
             node.disk.snapshot(node.tree);
         }
+        // Everything up to this zxid, in hex, happened already.
+        "jump" => world.jump(Zxid(i64::from_str_radix(words[1], 16).expect("a zxid"))),
         "full" => world.nodes[node(1)].disk.full = true,
         "status" => return status(world),
         other => panic!("unknown command {other}"),

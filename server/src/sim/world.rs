@@ -94,13 +94,11 @@ pub(super) struct Node {
     /// Not before this time does it start again; `u64::MAX` never.
     pub(super) paused_until: u64,
     pub(super) listening: bool,
-    /// Wiped, and not synced by a leader since: as good as lost.
-    pub(super) amnesiac: bool,
     /// Greatest zxid with which others proposed this node since it started.
     pub(super) echoed: Option<Zxid>,
     log_broken: bool,
     syncing: bool,
-    saves: VecDeque<(Epoch, Epoch)>,
+    saves: VecDeque<(Epoch, Epoch, bool)>,
     timer_at: Option<u64>,
     pub(super) received: Option<(Link, State)>,
     /// Transactions applied since the state the node started from, not checked yet.
@@ -160,7 +158,13 @@ impl World {
                 Member { addresses: vec![address], participant: i < options.voters, client: None };
             (Sid(i as i64 + 1), member)
         });
-        let membership = Arc::new(Membership::majority(members.collect(), 0));
+        let membership = Membership::majority(members.collect(), 0);
+        let membership = Arc::new(if options.counting.is_empty() {
+            membership
+        } else {
+            let text = format!("{}{}", options.counting, membership.render());
+            Membership::parse(&text).expect("the script's groups fit its members")
+        });
         let start = State::EMPTY;
         let nodes = (0..count)
             .map(|i| Node {
@@ -172,7 +176,6 @@ impl World {
                 life: 0,
                 paused_until: 0,
                 listening: false,
-                amnesiac: false,
                 echoed: None,
                 log_broken: false,
                 syncing: false,
@@ -249,6 +252,20 @@ impl World {
         }
         if self.violation.is_none() {
             self.now = self.now.max(until_us);
+        }
+    }
+
+    /// As if every node had applied and stored everything up to `zxid`.
+    #[cfg(test)]
+    pub(super) fn jump(&mut self, zxid: Zxid) {
+        let state = State { zxid, hash: 1 };
+        self.checker.begin(state);
+        for node in &mut self.nodes {
+            node.disk.install(state, false);
+            (node.tree, node.base) = (state, state);
+            if let Some(peer) = &mut node.peer {
+                peer.jump(zxid);
+            }
         }
     }
 
@@ -329,9 +346,8 @@ impl World {
             Next::Synced(written) => self.log_synced(node, written),
             Next::EpochsSaved => {
                 let node_ = &mut self.nodes[node];
-                if let Some((accepted, current)) = node_.saves.pop_front() {
-                    node_.disk.accepted = accepted;
-                    node_.disk.current = current;
+                if let Some(save) = node_.saves.pop_front() {
+                    node_.disk.save_epochs(save);
                     self.drive(node, Event::EpochsSaved);
                 }
             }
@@ -372,20 +388,19 @@ impl World {
         node.disk.full = false;
         node.log_broken = false;
         node.echoed = None;
-        if node.disk.untrusted && node.disk.written() > 0 {
-            // Logs without a snapshot: the server refuses to start, somebody empties it again.
-            node.disk = Disk::wiped();
-        }
         let found = node.disk.restore();
         node.reload(&mut self.checker);
         let last = node.tree.zxid;
         let mut core = Options::new(node.sid);
         core.tick_ms = options.tick_ms;
         core.window = options.window;
+        core.snap_syncs_max = options.snap_syncs;
+        core.seed = options.seed.wrapping_add(node.sid.0 as u64);
         core.notification_max_ms = 5_000;
         core.mutations = options.mutations;
         let restored = Restored {
-            last: if node.disk.untrusted { Zxid(-1) } else { last },
+            last,
+            untrusted: node.disk.untrusted,
             recent: found.replayed,
             accepted: node.disk.accepted,
             current: node.disk.current,
@@ -432,9 +447,8 @@ impl World {
         node.syncs.clear();
         // Renames of the epoch files may have happened.
         let landed = random.between(0, node.saves.len() as u64) as usize;
-        if let Some((accepted, current)) = node.saves.drain(..).take(landed).next_back() {
-            node.disk.accepted = accepted;
-            node.disk.current = current;
+        for save in node.saves.drain(..).take(landed) {
+            node.disk.save_epochs(save);
         }
         node.disk.crash(random);
         self.drop_clients(index);
@@ -521,9 +535,9 @@ impl World {
                 self.nodes[index].disk.append(proposal);
                 self.start_log_sync(index);
             }
-            Action::SaveEpochs { accepted, current } => {
+            Action::SaveEpochs { accepted, current, synced } => {
                 self.note(|| format!("{} saves epochs {accepted} {current}", index + 1));
-                self.nodes[index].saves.push_back((accepted, current));
+                self.nodes[index].saves.push_back((accepted, current, synced));
                 let delay = self.disk_delay();
                 self.schedule(delay, index, life, Next::EpochsSaved);
             }
@@ -605,6 +619,7 @@ impl World {
             | Action::LearnerGone(_)
             | Action::Revalidated(..)
             | Action::SaveLastSeen(_)
+            | Action::Syncing { .. }
             | Action::Activate(_) => {}
         }
     }
@@ -616,8 +631,6 @@ impl World {
         self.note(|| format!("{} serves as {role:?} of epoch {epoch} at {}", index + 1, tree.zxid));
         let node = &mut self.nodes[index];
         let unchecked = std::mem::take(&mut node.unchecked);
-        node.disk.untrusted = false;
-        node.amnesiac = false;
         let base = std::mem::replace(&mut node.base, tree);
         let mut result = self.checker.started_from(sid, base);
         for (before, after, session, cxid) in unchecked {

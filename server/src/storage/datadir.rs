@@ -5,6 +5,7 @@
 //! dataDir/version-2/snapshot.<zxid>   snapshots
 //! dataDir/version-2/currentEpoch      epoch of the history        (quorum only)
 //! dataDir/version-2/acceptedEpoch     highest epoch promised      (quorum only)
+//! dataDir/version-2/emptied           found empty, not whole yet: no vote    (ours alone)
 //! dataLogDir/initialize               an empty database may vote  (operator, one use)
 //! dataLogDir/version-2/log.<zxid>     transaction logs
 //! ```
@@ -41,6 +42,10 @@ pub mod names {
     pub const CURRENT_EPOCH: &str = "currentEpoch";
     /// Highest epoch this server promised to follow.
     pub const ACCEPTED_EPOCH: &str = "acceptedEpoch";
+
+    /// Says that this directory was found empty without anybody vouching for that, and has not
+    /// held a leader's whole history since.
+    pub const EMPTIED: &str = "emptied";
 
     /// Name of the log that begins with `first`.
     pub fn log(first: Zxid) -> String {
@@ -223,6 +228,29 @@ impl DataDirs {
         match self.disk.remove(&path) {
             Ok(()) => Ok(true),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(StorageError::io("remove", &path, e)),
+        }
+    }
+
+    /// True if the directory was found empty, `initialize` was missing and `db.autocreate` is off,
+    /// and no leader's whole history has been on it since: the server must not vote. Java keeps
+    /// this in memory only, and trusts what a crash left of a first synchronisation; it takes no
+    /// notice of the file.
+    pub fn is_emptied(&self) -> Result<bool, StorageError> {
+        Ok(self.first_line(&self.snapshot_dir.join(names::EMPTIED))?.is_some())
+    }
+
+    /// Remembers that, durably.
+    pub fn mark_emptied(&self) -> Result<(), StorageError> {
+        self.write_small(names::EMPTIED, b"no vote before a synchronisation\n")
+    }
+
+    /// The history is whole again; durable on return.
+    pub fn clear_emptied(&self) -> Result<(), StorageError> {
+        let path = self.snapshot_dir.join(names::EMPTIED);
+        match self.disk.remove(&path) {
+            Ok(()) => self.sync_dir(&self.snapshot_dir),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(e) => Err(StorageError::io("remove", &path, e)),
         }
     }

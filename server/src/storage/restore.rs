@@ -34,6 +34,9 @@ pub struct Restored {
     /// Where the log continues. -1: there was no database and none may be assumed
     /// (`db.autocreate=false` without `initialize`); a quorum member must not vote with it.
     pub last: Durable,
+    /// That was so, now or at an earlier start, and no leader's whole history has been on this disk
+    /// since ([`DataDirs::is_emptied`]).
+    pub emptied: bool,
     /// The replayed transactions, the newest `commit_log_count` of them, oldest first: what a
     /// leader offers learners from memory. Transactions inside the snapshot are not here.
     pub recent: VecDeque<Arc<Proposal>>,
@@ -154,10 +157,19 @@ fn run(
     restored.snapshot_time = begun.elapsed();
     replay(dirs, options, &mut restored, mode)?;
     restored.replay_time = begun.elapsed() - restored.snapshot_time;
+    restored.emptied = dirs.is_emptied()? && !dirs.has_initialize_marker()?;
     if mode == Mode::Start {
-        dirs.take_initialize_marker()?;
+        vouched(dirs)?;
     }
     Ok(restored)
+}
+
+/// Uses `initialize` up: an operator says that what is here is all there was.
+fn vouched(dirs: &DataDirs) -> Result<(), StorageError> {
+    if dirs.has_initialize_marker()? {
+        dirs.clear_emptied()?;
+    }
+    dirs.take_initialize_marker().map(drop)
 }
 
 /// Loads the newest snapshot that can be loaded. `Err` in `Ok`: none looks complete; these were
@@ -220,13 +232,19 @@ fn without_snapshot(
     mode: Mode,
 ) -> Result<Restored, StorageError> {
     let mut restored = Restored::of(DataTree::new(tree_options), None);
+    // The log of a member that began with nothing is complete without a snapshot.
+    restored.emptied = dirs.is_emptied()? && !dirs.has_initialize_marker()?;
     if has_log_entries(dirs, options)? {
-        if !options.snapshot_trust_empty {
+        if !(options.snapshot_trust_empty || restored.emptied) {
             let refused = refused.iter().map(|e| format!("; {e}")).collect();
             let dir = dirs.snapshot_dir().to_owned();
             return Err(StorageError::LogsWithoutSnapshot { dir, refused });
         }
         replay(dirs, options, &mut restored, mode)?;
+        if restored.emptied {
+            // No snapshot yet: a Java server that takes over must find what it would have left.
+            return Ok(restored);
+        }
     } else if dirs.snapshots()?.iter().any(|f| f.zxid > Zxid::ZERO) {
         // Java starts empty here. But a snapshot, even a broken one, says there was something.
         return Err(no_valid_snapshot(dirs, &refused));
@@ -234,7 +252,8 @@ fn without_snapshot(
         return Ok(restored);
     } else {
         let marker = dirs.has_initialize_marker()?;
-        if !(marker || options.db_auto_create) {
+        if !marker && (!options.db_auto_create || restored.emptied) {
+            restored.emptied = true;
             restored.last = Durable(Zxid(-1));
             return Ok(restored);
         }
@@ -246,7 +265,7 @@ fn without_snapshot(
         drop(source);
         restored.snapshot = Some(zxid);
         // Last, so that a crash before this point starts over with the marker in place.
-        dirs.take_initialize_marker()?;
+        vouched(dirs)?;
     }
     Ok(restored)
 }
@@ -314,6 +333,7 @@ impl Restored {
         Self {
             tree,
             last: Durable(snapshot.unwrap_or(Zxid::ZERO)),
+            emptied: false,
             recent: VecDeque::new(),
             snapshot,
             refused: Vec::new(),

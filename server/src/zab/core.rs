@@ -86,10 +86,19 @@ impl Core {
 
     /// Orders both epochs to be written. Neither ever goes down.
     pub(super) fn save_epochs(&mut self, accepted: Epoch, current: Epoch, out: &mut Vec<Action>) {
+        self.save(accepted, current, false, out);
+    }
+
+    /// Orders `currentEpoch` to be written: the synced history is on disk.
+    pub(super) fn save_synced(&mut self, current: Epoch, out: &mut Vec<Action>) {
+        self.save(self.accepted, current, true, out);
+    }
+
+    fn save(&mut self, accepted: Epoch, current: Epoch, synced: bool, out: &mut Vec<Action>) {
         let (a, c) = self.saves.back().copied().unwrap_or((self.accepted, self.current));
         assert!(a <= accepted && c <= current && current <= accepted, "EPOCH-BEFORE-ACK");
         self.saves.push_back((accepted, current));
-        out.push(Action::SaveEpochs { accepted, current });
+        out.push(Action::SaveEpochs { accepted, current, synced });
     }
 
     /// The oldest save is on disk: memory follows (ZOOKEEPER-2307).

@@ -48,18 +48,19 @@ impl Discovery {
         sid: Sid,
         accepted: Epoch,
         quorums: &Quorums,
+        oracle: bool,
     ) -> Option<Epoch> {
         self.candidate = self.candidate.max(Epoch(accepted.0 + 1));
         if quorums.committed().is_voter(sid) || self.mutations.has(Mutation::ObserversCount) {
             self.supporters.insert(sid);
         }
-        self.epoch(quorums)
+        self.epoch(quorums, oracle)
     }
 
-    /// The epoch, once a quorum supports it.
-    pub(super) fn epoch(&self, quorums: &Quorums) -> Option<Epoch> {
+    /// The epoch, once a quorum supports it, or the oracle in place of the other one of two.
+    pub(super) fn epoch(&self, quorums: &Quorums, oracle: bool) -> Option<Epoch> {
         debug_assert!(self.supporters.contains(&self.me));
-        self.is_quorum(&self.supporters, quorums).then_some(self.candidate)
+        self.is_quorum(&self.supporters, quorums, oracle).then_some(self.candidate)
     }
 
     /// A learner accepted the epoch. `Err` if its history is newer than ours, which makes us the
@@ -81,8 +82,8 @@ impl Discovery {
     }
 
     /// True if a quorum, we among it, accepted the epoch.
-    pub(super) fn accepted(&self, quorums: &Quorums) -> bool {
-        self.ackers.contains(&self.me) && self.is_quorum(&self.ackers, quorums)
+    pub(super) fn accepted(&self, quorums: &Quorums, oracle: bool) -> bool {
+        self.ackers.contains(&self.me) && self.is_quorum(&self.ackers, quorums, oracle)
     }
 
     /// A learner that left no longer supports us.
@@ -93,10 +94,10 @@ impl Discovery {
         }
     }
 
-    fn is_quorum(&self, sids: &BTreeSet<Sid>, quorums: &Quorums) -> bool {
+    fn is_quorum(&self, sids: &BTreeSet<Sid>, quorums: &Quorums, oracle: bool) -> bool {
         if self.mutations.has(Mutation::ObserversCount) {
             return sids.len() > quorums.committed().voters().len() / 2;
         }
-        quorums.all(sids, false)
+        quorums.all(sids, oracle)
     }
 }

@@ -27,6 +27,9 @@ pub(super) struct Election {
     /// When a standing quorum becomes the decision.
     finalize_at: Option<Mono>,
     timeouts: u32,
+    /// The leader we lost because its connection ended: nobody waits for its vote, unless it is
+    /// heard after all.
+    gone: Option<Sid>,
 }
 
 /// What a notification or a timeout led to.
@@ -42,7 +45,13 @@ pub(super) enum Outcome {
 
 impl Election {
     /// Opens a round with our own vote; the caller broadcasts [`Election::proposal`].
-    pub(super) fn new(now: Mono, options: &Options, initial: Vote, quorums: &Quorums) -> Self {
+    pub(super) fn new(
+        now: Mono,
+        options: &Options,
+        initial: Vote,
+        quorums: &Quorums,
+        gone: Option<Sid>,
+    ) -> Self {
         let mut election = Election {
             me: options.sid,
             initial,
@@ -53,6 +62,7 @@ impl Election {
             interval_ms: options.notification_min_ms,
             finalize_at: None,
             timeouts: 0,
+            gone,
         };
         election.vote_for_proposal(quorums);
         election.review(now, options, quorums);
@@ -124,6 +134,9 @@ impl Election {
         options: &Options,
         quorums: &Quorums,
     ) -> Outcome {
+        if self.gone == Some(from) {
+            self.gone = None;
+        }
         // An empty database that must not be trusted neither votes nor is voted for
         // (ZOOKEEPER-3644).
         if self.initial.zxid == Zxid(-1) || vote.zxid == Zxid(-1) {
@@ -218,8 +231,8 @@ impl Election {
         let supporters = self.supporters(&self.received, self.probe());
         if !quorums.all(&supporters, false) {
             self.finalize_at = None;
-        } else if quorums.voters().is_subset(&supporters) {
-            // Nobody is left who could know better.
+        } else if quorums.voters().iter().all(|v| supporters.contains(v) || self.gone == Some(*v)) {
+            // Nobody is left who could know better (Java waits for the full time here).
             self.finalize_at = Some(now);
         } else {
             self.finalize_at.get_or_insert(now.plus_ms(options.finalize_wait_ms));

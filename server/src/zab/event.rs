@@ -37,6 +37,19 @@ pub struct Options {
     pub window: usize,
     /// `zookeeper.forceSnapshotSync`.
     pub force_snapshot: bool,
+    /// `zookeeper.leader.maxConcurrentSnapSyncs`: an observer that would be one more is refused;
+    /// participants never are.
+    pub snap_syncs_max: usize,
+    /// `zookeeper.leader.maxConcurrentDiffSyncs`, likewise for DIFF and TRUNC.
+    pub diff_syncs_max: usize,
+    /// `zookeeper.leaderConnectDelayDuringRetryMs`: longest pause between attempts to reach the
+    /// leader; the first ones are shorter.
+    pub connect_pause_max_ms: u64,
+    /// `zookeeper.observer.election.DelayMs`: an observer that lost its leader waits for a time drawn
+    /// below this before it looks for another, so that not all come at once.
+    pub observer_delay_ms: u64,
+    /// For drawing that time.
+    pub seed: u64,
     /// `reconfigEnabled`: memberships learned from others are adopted.
     pub reconfig_enabled: bool,
     /// Historical bugs put back in by tests; empty in production.
@@ -58,6 +71,11 @@ impl Options {
             wait_for_epoch_max_ms: None,
             window: 500,
             force_snapshot: false,
+            snap_syncs_max: 10,
+            diff_syncs_max: 100,
+            connect_pause_max_ms: 100,
+            observer_delay_ms: 200,
+            seed: 1,
             reconfig_enabled: false,
             mutations: Mutations::NONE,
         }
@@ -68,8 +86,11 @@ impl Options {
 #[derive(Debug, Clone)]
 pub struct Restored {
     /// End of the log (or of the snapshot, if nothing follows it). Everything up to it is in the
-    /// tree. -1: the database is empty and must not be trusted with a vote.
+    /// tree. -1 counts as 0.
     pub last: Zxid,
+    /// The disk was empty without anybody vouching for it, and no leader's whole history has been on
+    /// it since: it must not be trusted with a vote.
+    pub untrusted: bool,
     /// Transactions up to `last` without a gap, oldest first; may be empty.
     pub recent: Vec<Arc<Proposal>>,
     /// `acceptedEpoch`.
@@ -131,6 +152,21 @@ pub struct LearnerStatus {
     pub votes: bool,
     /// It acked NEWLEADER.
     pub synced: bool,
+}
+
+/// How a learner is brought up to date; see [`Action::Syncing`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SyncKind {
+    /// DIFF from memory.
+    Diff,
+    /// DIFF that begins in the log on disk.
+    LogDiff,
+    /// TRUNC, then DIFF from memory.
+    Trunc,
+    /// TRUNC, then DIFF that begins in the log on disk.
+    LogTrunc,
+    /// A snapshot.
+    Snap,
 }
 
 /// Who asked for a sync.
@@ -236,6 +272,9 @@ pub enum Action {
         accepted: Epoch,
         /// `currentEpoch`.
         current: Epoch,
+        /// The disk now holds a leader's whole history: if it was emptied before
+        /// ([`Restored::untrusted`]), it may be believed from now on, also after a restart.
+        synced: bool,
     },
     /// Remember a proposed membership (`.dynamic.next`).
     SaveLastSeen(Arc<Membership>),
@@ -262,6 +301,19 @@ pub enum Action {
     Send(Link, Packet),
     /// Close a link, after what was sent on it; no answer is needed.
     CloseLink(Link, &'static str),
+    /// A learner is about to be brought up to date: for logs and metrics, nothing to do.
+    Syncing {
+        /// The learner's link.
+        link: Link,
+        /// Its sid.
+        sid: Sid,
+        /// How.
+        kind: SyncKind,
+        /// Its last zxid.
+        peer: Zxid,
+        /// The zxid of the first packet.
+        zxid: Zxid,
+    },
     /// Look for a learner's zxid in the log on disk; answered by [`Event::LogFloor`].
     FindInLog {
         /// The learner's link.

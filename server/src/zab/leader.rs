@@ -20,9 +20,10 @@ use super::broadcast::{Broadcast, Committed};
 use super::core::{Core, Leave};
 use super::discovery::{Discovery, EPOCH_MAX};
 use super::liveness::{AckLimit, Patience};
-use super::sync::{LogAnswer, Ours, Plan, plan};
+use super::sync::LogAnswer;
 use super::{
-    Action, LearnerStatus, Link, Membership, Mutation, Packet, Serving, SyncOrigin, ZabPhase,
+    Action, LearnerStatus, Link, Membership, Mutation, Packet, Serving, SyncKind, SyncOrigin,
+    ZabPhase,
 };
 use crate::base::{Epoch, Mono, Proposal, Sid, Zxid};
 
@@ -33,7 +34,7 @@ const LEARNERS_MAX: usize = 1000;
 const RECONFIG: i32 = jute::proto::op::RECONFIG;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     CollectEpoch,
     SaveAccepted,
     CollectAcks,
@@ -42,7 +43,7 @@ enum Phase {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     /// Connected, nothing heard.
     Greeting,
     /// Known; waits until the epoch is fixed.
@@ -62,18 +63,20 @@ enum Stage {
 }
 
 #[derive(Debug)]
-struct Learner {
-    stage: Stage,
-    sid: Sid,
-    observer: bool,
-    patience: Patience,
+pub(super) struct Learner {
+    pub(super) stage: Stage,
+    pub(super) sid: Sid,
+    pub(super) observer: bool,
+    pub(super) patience: Patience,
     limit: AckLimit,
+    /// How it is being brought up to date, until it acked NEWLEADER.
+    pub(super) syncing: Option<SyncKind>,
     /// On its disk up to here.
     acked: Zxid,
 }
 
 impl Learner {
-    fn is_forwarded(&self, core: &Core) -> bool {
+    pub(super) fn is_forwarded(&self, core: &Core) -> bool {
         match self.stage {
             Stage::Syncing => !core.options.mutations.has(Mutation::ForwardLate),
             Stage::Acked | Stage::Serving => true,
@@ -89,16 +92,16 @@ impl Learner {
 /// One leadership, from the end of the election.
 #[derive(Debug)]
 pub(super) struct Leader {
-    phase: Phase,
+    pub(super) phase: Phase,
     started: Mono,
     /// End of the present wait, before the epoch is established.
     give_up: Mono,
-    discovery: Discovery,
-    epoch: Epoch,
+    pub(super) discovery: Discovery,
+    pub(super) epoch: Epoch,
     /// End of our log when we were elected: the history of this epoch.
-    initial: Zxid,
-    learners: BTreeMap<Link, Learner>,
-    broadcast: Broadcast,
+    pub(super) initial: Zxid,
+    pub(super) learners: BTreeMap<Link, Learner>,
+    pub(super) broadcast: Broadcast,
     next_ping: Mono,
     /// Every second ping ends a tick.
     half: bool,
@@ -169,6 +172,15 @@ impl Leader {
         self.started
     }
 
+    #[cfg(test)]
+    pub(super) fn jump(&mut self, zxid: Zxid) {
+        self.broadcast = Broadcast::new(zxid);
+    }
+
+    pub(super) fn epoch_start(&self) -> Option<Zxid> {
+        self.is_established().then(|| Zxid::new(self.epoch, 0))
+    }
+
     pub(super) fn next_zxid(&self) -> Option<Zxid> {
         if self.is_established() { self.broadcast.next_zxid() } else { None }
     }
@@ -204,6 +216,7 @@ impl Leader {
             observer: false,
             patience: Patience::new(now, core.init_ms()),
             limit: AckLimit::default(),
+            syncing: None,
             acked: Zxid(i64::MIN),
         };
         self.learners.insert(link, learner);
@@ -304,6 +317,22 @@ impl Leader {
                 self.try_establish(now, core, out)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// The oracle spoke, or a voter left and its word counts now.
+    pub(super) fn oracle_spoke(
+        &mut self,
+        now: Mono,
+        core: &mut Core,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Leave> {
+        match self.phase {
+            Phase::CollectEpoch => self.try_epoch(now, core, out),
+            Phase::SaveAccepted => Ok(()),
+            Phase::CollectAcks => self.try_sync(now, core, out),
+            Phase::Syncing { .. } => self.try_establish(now, core, out),
+            Phase::Established => self.try_commit(core, out),
         }
     }
 
@@ -411,7 +440,7 @@ impl Leader {
             if !self.half && !self.has_followers(core) {
                 return Err(Leave("a quorum no longer follows"));
             }
-            // The oracle may have spoken since.
+            // The other one of two may have left: the oracle counts now.
             self.try_commit(core, out)?;
         }
         let zxid = self.broadcast.proposed();
@@ -455,7 +484,8 @@ impl Leader {
             _ => return Ok(Some("a learner must introduce itself once")),
         }
         if self.phase == Phase::CollectEpoch {
-            self.discovery.learner(sid, accepted, &core.quorums);
+            let oracle = self.oracle(core);
+            self.discovery.learner(sid, accepted, &core.quorums, oracle);
             self.try_epoch(now, core, out)?;
         } else if self.phase != Phase::SaveAccepted {
             if let Some(learner) = self.learners.get_mut(&link) {
@@ -472,7 +502,8 @@ impl Leader {
         core: &mut Core,
         out: &mut Vec<Action>,
     ) -> Result<(), Leave> {
-        let Some(epoch) = self.discovery.epoch(&core.quorums) else { return Ok(()) };
+        let oracle = self.oracle(core);
+        let Some(epoch) = self.discovery.epoch(&core.quorums, oracle) else { return Ok(()) };
         if epoch >= EPOCH_MAX {
             return Err(Leave("no epoch is left"));
         }
@@ -514,7 +545,9 @@ impl Leader {
 
     /// Goes on to synchronisation once a quorum accepted the epoch.
     fn try_sync(&mut self, now: Mono, core: &mut Core, out: &mut Vec<Action>) -> Result<(), Leave> {
-        if self.phase != Phase::CollectAcks || !self.discovery.accepted(&core.quorums) {
+        if self.phase != Phase::CollectAcks
+            || !self.discovery.accepted(&core.quorums, self.oracle(core))
+        {
             return Ok(());
         }
         self.phase = Phase::Syncing { current_saved: false };
@@ -566,86 +599,6 @@ impl Leader {
         self.initial.max(self.broadcast.committed())
     }
 
-    /// Sends history, what is in flight, and NEWLEADER, and starts to forward: one step, so that
-    /// nothing can fall between.
-    fn start_sync(
-        &mut self,
-        now: Mono,
-        link: Link,
-        peer: Zxid,
-        answer: LogAnswer,
-        core: &Core,
-        out: &mut Vec<Action>,
-    ) {
-        let Some(learner) = self.learners.get_mut(&link) else { return };
-        let history = &core.history;
-        // A zxid with counter 0 in `committed` is no transaction: our end is that of the log then.
-        let end = if self.broadcast.committed().counter() == 0 {
-            self.initial
-        } else {
-            self.broadcast.committed()
-        };
-        let ours = Ours {
-            history,
-            end,
-            epoch: self.discovery.ours().0.max(if self.phase == Phase::Established {
-                self.epoch
-            } else {
-                Epoch(0)
-            }),
-            force_snapshot: core.options.force_snapshot,
-        };
-        let mut plan = plan(ours, peer, answer);
-        if core.options.mutations.has(Mutation::DiffWithoutTrunc)
-            && let Plan::Trunc(to) = plan
-        {
-            plan = Plan::Diff(to);
-        }
-        let mut send = |packet| out.push(Action::Send(link, packet));
-        let after = match plan {
-            Plan::AskLog => {
-                learner.stage = Stage::AskingLog(peer);
-                out.push(Action::FindInLog { link, peer });
-                return;
-            }
-            Plan::Diff(after) => {
-                send(Packet::Diff(end.max(peer)));
-                after
-            }
-            Plan::Trunc(to) => {
-                send(Packet::Trunc(to));
-                to
-            }
-            Plan::LogDiff(after) | Plan::LogTrunc(after) => {
-                send(if plan == Plan::LogDiff(after) {
-                    Packet::Diff(end)
-                } else {
-                    Packet::Trunc(after)
-                });
-                out.push(Action::StreamLog { link, after, upto: history.base() });
-                history.base()
-            }
-            Plan::Snapshot => {
-                let zxid = history.applied();
-                out.push(Action::SendSnapshot { link, zxid });
-                zxid
-            }
-        };
-        for proposal in history.after(after) {
-            let zxid = proposal.zxid();
-            if zxid <= end {
-                out.push(Action::Send(link, Packet::Proposal(proposal.clone())));
-                out.push(Action::Send(link, Packet::Commit(zxid)));
-            } else if !learner.observer && !core.options.mutations.has(Mutation::ForwardLate) {
-                out.push(Action::Send(link, Packet::Proposal(proposal.clone())));
-            }
-        }
-        let config = Some(Arc::from(core.quorums.newest().render()));
-        out.push(Action::Send(link, Packet::NewLeader { epoch: self.epoch, config }));
-        learner.stage = Stage::Syncing;
-        learner.patience.heard(now);
-    }
-
     fn acked(
         &mut self,
         now: Mono,
@@ -659,7 +612,9 @@ impl Leader {
         if zxid.counter() != 0 {
             // Some releases ack proposals of the sync before NEWLEADER (ZOOKEEPER-4685): noted, and
             // counted once NEWLEADER is acked.
-            if !learner.is_forwarded(core) {
+            let early = core.options.mutations.has(Mutation::EarlyAckIsFatal)
+                && learner.stage == Stage::Syncing;
+            if !learner.is_forwarded(core) || early {
                 return Ok(Some("ACK before synchronisation"));
             }
             if zxid > core.history.last() {
@@ -676,6 +631,7 @@ impl Leader {
         match learner.stage {
             Stage::Syncing => {
                 learner.stage = Stage::Acked;
+                learner.syncing = None;
                 learner.patience.set_limit(core.sync_ms());
                 if established {
                     learner.stage = Stage::Serving;
@@ -705,7 +661,7 @@ impl Leader {
     ) -> Result<(), Leave> {
         if self.phase != (Phase::Syncing { current_saved: true })
             || core.history.durable() < self.initial
-            || !core.quorums.all(&self.voters_synced(core), core.oracle == Some(true))
+            || !core.quorums.all(&self.voters_synced(core), self.oracle(core))
         {
             return Ok(());
         }
@@ -745,7 +701,7 @@ impl Leader {
             core.history.durable()
         };
         acked.push((core.me(), ours));
-        let oracle = core.oracle == Some(true);
+        let oracle = self.oracle(core);
         while let Some(committed) =
             self.broadcast.next_commit(&acked, oracle, core.options.mutations)
         {
@@ -817,6 +773,13 @@ impl Leader {
 
     // Learners.
 
+    /// The oracle's word, which counts only while no other voter follows
+    /// (`QuorumOracleMaj.updateNeedOracle`).
+    fn oracle(&self, core: &Core) -> bool {
+        core.oracle == Some(true)
+            && !self.learners.values().any(|l| l.is_forwarded(core) && core.quorums.is_voter(l.sid))
+    }
+
     fn voters_synced(&self, core: &Core) -> std::collections::BTreeSet<Sid> {
         let acked = self.learners.values().filter(|l| l.has_acked()).map(|l| l.sid);
         acked.chain([core.me()]).filter(|sid| core.quorums.is_voter(*sid)).collect()
@@ -832,10 +795,10 @@ impl Leader {
             .chain([core.me()])
             .filter(|sid| core.quorums.is_voter(*sid))
             .collect();
-        core.quorums.all(&alive, core.oracle == Some(true))
+        core.quorums.all(&alive, self.oracle(core))
     }
 
-    fn refuse(&mut self, link: Link, why: &'static str, out: &mut Vec<Action>) {
+    pub(super) fn refuse(&mut self, link: Link, why: &'static str, out: &mut Vec<Action>) {
         out.push(Action::CloseLink(link, why));
         self.link_down(link, out);
     }

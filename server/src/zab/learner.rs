@@ -25,12 +25,11 @@ use super::liveness::Patience;
 use super::{Action, ForwardedRequest, Link, Membership, Mutation, Packet, Serving, ZabPhase};
 use crate::base::{Epoch, Mono, Proposal, SessionId, Sid, Zxid};
 
-/// Attempts to reach the leader (Java: 5, each 100 ms after the last).
+/// Attempts to reach the leader (Java: 5, each the full pause after the last).
 const CONNECT_ATTEMPTS_MAX: u32 = 12;
 
-/// First pause between them; doubles up to [`CONNECT_PAUSE_MAX_MS`].
+/// First pause between them; doubles up to [`super::Options::connect_pause_max_ms`].
 const CONNECT_PAUSE_MIN_MS: u64 = 10;
-const CONNECT_PAUSE_MAX_MS: u64 = 160;
 
 /// Packets kept while the disk truncates or installs; more than that and we start over.
 const BACKLOG_MAX: usize = 200_000;
@@ -108,6 +107,11 @@ impl Learner {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn jump(&mut self, zxid: Zxid) {
+        (self.committed, self.acked) = (zxid, zxid);
+    }
+
     pub(super) fn leader(&self) -> Sid {
         self.leader
     }
@@ -176,7 +180,7 @@ impl Learner {
         out.push(Action::Send(link, hello));
     }
 
-    pub(super) fn connect_failed(&mut self, now: Mono, sid: Sid) -> Result<(), Leave> {
+    pub(super) fn connect_failed(&mut self, now: Mono, sid: Sid, core: &Core) -> Result<(), Leave> {
         let Phase::Connecting { attempts, retry_at, .. } = &mut self.phase else { return Ok(()) };
         if sid != self.leader {
             return Ok(());
@@ -184,8 +188,11 @@ impl Learner {
         if *attempts >= CONNECT_ATTEMPTS_MAX {
             return Err(Leave("the leader cannot be reached"));
         }
-        let pause = CONNECT_PAUSE_MIN_MS << (*attempts - 1).min(4);
-        *retry_at = Some(now.plus_ms(pause.min(CONNECT_PAUSE_MAX_MS)));
+        let max = core.options.connect_pause_max_ms;
+        // Short pauses first: the leader opens its port a moment after the election. Doubling ends
+        // where Java's five attempts are spent, too.
+        let pause = (CONNECT_PAUSE_MIN_MS << (*attempts - 1).min(20)).min(max);
+        *retry_at = Some(now.plus_ms(pause));
         Ok(())
     }
 
@@ -243,6 +250,10 @@ impl Learner {
     }
 
     pub(super) fn durable(&mut self, core: &mut Core, out: &mut Vec<Action>) -> Result<(), Leave> {
+        if core.options.mutations.has(Mutation::AckEarly) && self.phase != Phase::Serving {
+            self.acked = self.acked.max(self.committed);
+            self.ack_durable(core, out);
+        }
         match self.phase {
             Phase::WaitDurable => self.save_current(core, out),
             Phase::Serving => self.ack_durable(core, out),
@@ -533,7 +544,7 @@ impl Learner {
         let durable = core.history.durable() == core.history.last();
         if durable || mutations.has(Mutation::EpochBeforeHistory) {
             self.phase = Phase::SaveCurrent;
-            core.save_epochs(core.accepted, self.epoch, out);
+            core.save_synced(self.epoch, out);
         }
     }
 
@@ -541,7 +552,7 @@ impl Learner {
     fn save_current(&mut self, core: &mut Core, out: &mut Vec<Action>) {
         if core.history.durable() == core.history.last() {
             self.phase = Phase::SaveCurrent;
-            core.save_epochs(core.accepted, self.epoch, out);
+            core.save_synced(self.epoch, out);
         }
     }
 
@@ -567,7 +578,9 @@ impl Learner {
         }
         self.phase = Phase::Serving;
         self.patience.set_limit(core.sync_ms());
-        core.vote.epoch = self.epoch;
+        if !core.options.mutations.has(Mutation::StalePeerEpoch) {
+            core.vote.epoch = self.epoch;
+        }
         core.snapshot_wanted_in = None;
         self.send(Packet::Ack(Zxid::new(self.epoch, 0)), out);
         let role = if self.observer { Serving::Observer } else { Serving::Follower };

@@ -25,11 +25,14 @@ mod election;
 mod event;
 mod history;
 mod leader;
+mod leader_sync;
 mod learner;
 mod liveness;
 mod mutation;
 mod packet;
 mod peer;
+#[cfg(test)]
+mod peer_tests;
 mod properties;
 mod quorum;
 #[cfg(test)]
@@ -41,7 +44,7 @@ pub(crate) mod testing;
 mod vote;
 
 pub use event::{
-    Action, Event, LearnerStatus, Link, Options, Restored, Serving, SyncOrigin, ZabPhase,
+    Action, Event, LearnerStatus, Link, Options, Restored, Serving, SyncKind, SyncOrigin, ZabPhase,
 };
 pub use mutation::{Mutation, Mutations};
 pub use packet::{ForwardedRequest, Packet};

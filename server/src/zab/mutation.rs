@@ -34,6 +34,18 @@ pub enum Mutation {
     KeepHalfSnapshot,
     /// A COMMIT between NEWLEADER and UPTODATE is an error (ZOOKEEPER-4394).
     CommitBeforeUptodateFails,
+    /// Not a bug but a habit of some releases, which a leader has to live with: a learner acks what
+    /// is in flight before it acks NEWLEADER (ZOOKEEPER-4685).
+    AckEarly,
+    /// A leader that gets such an ack drops the learner (ZOOKEEPER-4685).
+    EarlyAckIsFatal,
+    /// A follower goes on telling the epoch it voted with, so that a joiner sees no quorum that
+    /// agrees (ZOOKEEPER-1732, 1805).
+    StalePeerEpoch,
+    /// NEWLEADER overtakes the history it stands for (ZOOKEEPER-3104, 3589).
+    NewLeaderFirst,
+    /// Observers are sent proposals that are not committed (ZOOKEEPER-1551).
+    OutstandingToObservers,
 }
 
 /// A set of [`Mutation`]s, empty in production.
@@ -54,6 +66,11 @@ impl Mutations {
     /// One bug.
     pub fn only(mutation: Mutation) -> Self {
         Mutations(1 << mutation as u64)
+    }
+
+    /// One more.
+    pub fn with(self, mutation: Mutation) -> Self {
+        Mutations(self.0 | 1 << mutation as u64)
     }
 
     /// True if the bug is in.

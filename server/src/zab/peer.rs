@@ -35,6 +35,13 @@ pub struct Peer {
     /// Text of the committed membership, as notifications carry it.
     config: Arc<str>,
     config_version: i64,
+    /// The leader that closed its connection to us, until the election that follows has begun.
+    gone: Option<Sid>,
+    /// We observed and lost our leader: the election waits.
+    rests: bool,
+    rest_until: Option<Mono>,
+    /// State of the generator for that.
+    dice: u64,
 }
 
 #[derive(Debug)]
@@ -58,7 +65,8 @@ impl Peer {
         restored: Restored,
         out: &mut Vec<Action>,
     ) -> Result<Self, String> {
-        let Restored { last, recent, accepted, current, committed, last_seen } = restored;
+        let Restored { last, untrusted, recent, accepted, current, committed, last_seen } =
+            restored;
         let (accepted, current) = (accepted.max(Epoch(0)), current.max(Epoch(0)));
         if accepted < current {
             let text = format!(
@@ -76,9 +84,19 @@ impl Peer {
         let config = Arc::from(committed.render());
         let config_version = committed.version();
         let mut core = Core::new(options, history, (accepted, current), committed, last_seen, vote);
-        core.untrusted = last == Zxid(-1);
-        let role = Role::Draining(BTreeMap::new());
-        let mut peer = Peer { core, role, round: 0, config, config_version };
+        core.untrusted = untrusted;
+        let dice = core.options.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut peer = Peer {
+            core,
+            role: Role::Draining(BTreeMap::new()),
+            round: 0,
+            config,
+            config_version,
+            gone: None,
+            rests: false,
+            rest_until: None,
+            dice,
+        };
         peer.drain(now, out);
         Ok(peer)
     }
@@ -121,7 +139,10 @@ impl Peer {
             }
             Event::Oracle(word) => {
                 self.core.oracle = Some(word);
-                Ok(())
+                match &mut self.role {
+                    Role::Leading(leader) => leader.oracle_spoke(now, &mut self.core, out),
+                    _ => Ok(()),
+                }
             }
             Event::Timeout => self.on_timeout(now, out),
             event => self.on_role_event(now, event, out),
@@ -137,7 +158,8 @@ impl Peer {
     /// When [`Event::Timeout`] must be fed at the latest.
     pub fn next_timeout(&self) -> Option<Mono> {
         match &self.role {
-            Role::Draining(_) | Role::Stopped => None,
+            Role::Draining(_) => self.rest_until,
+            Role::Stopped => None,
             Role::Looking(election) => Some(election.next_timeout()),
             Role::Leading(leader) => Some(leader.next_timeout()),
             Role::Learning(learner) => Some(learner.next_timeout()),
@@ -227,6 +249,15 @@ impl Peer {
         }
     }
 
+    /// Established leader: where its epoch begins, a zxid without a transaction. Java's leader shows
+    /// it as its last zxid until the first write.
+    pub fn epoch_start(&self) -> Option<Zxid> {
+        match &self.role {
+            Role::Leading(leader) => leader.epoch_start(),
+            _ => None,
+        }
+    }
+
     /// `acceptedEpoch` and `currentEpoch` as they stand on disk.
     pub fn epochs(&self) -> (Epoch, Epoch) {
         (self.core.accepted, self.core.current)
@@ -248,6 +279,23 @@ impl Peer {
             Role::Leading(leader) => leader.is_quorum_synced(membership, &self.core),
             _ => false,
         }
+    }
+
+    /// As if everything up to `zxid` of this epoch had been proposed, committed and written here and
+    /// at all others: for stories about the end of an epoch.
+    #[cfg(test)]
+    pub(crate) fn jump(&mut self, zxid: Zxid) {
+        self.core.history.reset(zxid);
+        match &mut self.role {
+            Role::Leading(leader) => leader.jump(zxid),
+            Role::Learning(learner) => learner.jump(zxid),
+            _ => {}
+        }
+    }
+
+    /// True if we vote in the committed membership.
+    pub fn votes(&self) -> bool {
+        self.core.quorums.committed().is_voter(self.core.me())
     }
 
     /// The committed membership.
@@ -325,8 +373,11 @@ impl Peer {
             },
             Role::Learning(learner) => match event {
                 Event::Connected { sid, link } => learner.connected(now, sid, link, core, out),
-                Event::ConnectFailed(sid) => learner.connect_failed(now, sid)?,
-                Event::LinkDown(link) => learner.link_down(link, core)?,
+                Event::ConnectFailed(sid) => learner.connect_failed(now, sid, core)?,
+                Event::LinkDown(link) => {
+                    let leader = learner.leader();
+                    learner.link_down(link, core).inspect_err(|_| self.gone = Some(leader))?;
+                }
                 Event::Packet(link, packet) => learner.packet(now, link, packet, core, out)?,
                 Event::SnapshotReceived(link) => learner.snapshot_received(link, core, out),
                 Event::Forward(request) => learner.forward(request, out),
@@ -501,6 +552,7 @@ impl Peer {
         if self.is_serving() {
             out.push(Action::Close(why));
         }
+        self.rests = matches!(&self.role, Role::Learning(learner) if learner.is_observer());
         match &mut self.role {
             Role::Leading(leader) => leader.close(why, out),
             Role::Learning(learner) => learner.close(why, out),
@@ -527,6 +579,17 @@ impl Peer {
             self.core.save_epochs(self.core.accepted, epoch, out);
             return;
         }
+        if std::mem::take(&mut self.rests) && self.core.options.observer_delay_ms > 0 {
+            // xorshift: enough to keep observers apart.
+            for shift in [13, -7, 17] {
+                self.dice ^= if shift > 0 { self.dice << shift } else { self.dice >> -shift };
+            }
+            self.rest_until = Some(now.plus_ms(self.dice % self.core.options.observer_delay_ms));
+        }
+        if self.rest_until.is_some_and(|at| now < at) {
+            return;
+        }
+        self.rest_until = None;
         let kept = std::mem::take(kept);
         self.elect(now, kept, out);
     }
@@ -537,7 +600,8 @@ impl Peer {
         let initial = Vote { round, ..self.initial_vote() };
         self.core.vote = initial;
         let quorums = self.core.quorums.clone();
-        let election = Election::new(now, &self.core.options, initial, &quorums);
+        let gone = self.gone.take();
+        let election = Election::new(now, &self.core.options, initial, &quorums, gone);
         self.role = Role::Looking(election);
         self.broadcast(initial, out);
         for (from, notification) in kept {

@@ -1,0 +1,322 @@
+//! What a [`Peer`] does when, to the millisecond: intervals, limits, what is not waited for.
+//! Protocol stories are in `testdata`.
+
+use std::sync::Arc;
+
+use super::testing::members;
+use super::{
+    Action, Event, Link, Membership, NOTIFICATION_VERSION, Notification, Options, Packet, Peer,
+    PeerState, Restored, Vote,
+};
+use crate::base::{Epoch, Mono, Sid, Zxid};
+
+/// One server of three, and its clock.
+struct Bench {
+    peer: Peer,
+    now: u64,
+    out: Vec<Action>,
+}
+
+impl Bench {
+    fn new(sid: i64, change: impl FnOnce(&mut Options)) -> Self {
+        Self::of(sid, members(&[1, 2, 3], &[]), change)
+    }
+
+    fn of(sid: i64, membership: Membership, change: impl FnOnce(&mut Options)) -> Self {
+        let mut options = Options::new(Sid(sid));
+        change(&mut options);
+        let restored = Restored {
+            last: Zxid::ZERO,
+            untrusted: false,
+            recent: vec![],
+            accepted: Epoch(0),
+            current: Epoch(0),
+            committed: Arc::new(membership),
+            last_seen: None,
+        };
+        let mut out = Vec::new();
+        let peer = Peer::new(Mono(0), options, restored, &mut out).unwrap();
+        Bench { peer, now: 0, out }
+    }
+
+    fn feed(&mut self, event: Event) -> Vec<Action> {
+        self.out.clear();
+        self.peer.handle(Mono(self.now), event, &mut self.out);
+        // Disks are fast here.
+        let mut saved = 0;
+        loop {
+            let is_save = |a: &&Action| matches!(a, Action::SaveEpochs { .. });
+            if self.out.iter().filter(is_save).count() == saved {
+                break;
+            }
+            saved += 1;
+            self.peer.handle(Mono(self.now), Event::EpochsSaved, &mut self.out);
+        }
+        self.out.clone()
+    }
+
+    /// Lets time pass up to the next timeout, at most to `until`.
+    fn next(&mut self, until: u64) -> Vec<Action> {
+        self.now = self.peer.next_timeout().map_or(until, |at| at.0.min(until));
+        self.feed(Event::Timeout)
+    }
+
+    fn hear(&mut self, from: i64, state: PeerState, leader: i64, round: i64) -> Vec<Action> {
+        let epoch = self.peer.epochs().1;
+        let vote = Vote { leader: Sid(leader), zxid: Zxid::ZERO, round, epoch };
+        let notification =
+            Notification { state, vote, version: NOTIFICATION_VERSION, config: None };
+        self.feed(Event::Notification { from: Sid(from), notification })
+    }
+
+    /// Makes server 2 of three follow 3 on link 1.
+    fn follow(&mut self) {
+        self.hear(3, PeerState::Leading, 3, 1);
+        self.hear(1, PeerState::Following, 3, 1);
+        assert_eq!(self.peer.leader(), Some(Sid(3)));
+        self.feed(Event::Connected { sid: Sid(3), link: Link(1) });
+        self.feed(Event::Packet(Link(1), Packet::LeaderInfo { epoch: Epoch(1) }));
+        self.feed(Event::Packet(Link(1), Packet::Diff(Zxid::ZERO)));
+        let new_leader = Packet::NewLeader { epoch: Epoch(1), config: None };
+        self.feed(Event::Packet(Link(1), new_leader));
+        self.feed(Event::Packet(Link(1), Packet::UpToDate));
+        assert!(self.peer.is_serving());
+    }
+}
+
+fn notifies(actions: &[Action]) -> bool {
+    actions.iter().any(|a| matches!(a, Action::Notify { .. }))
+}
+
+fn connects(actions: &[Action]) -> bool {
+    actions.iter().any(|a| matches!(a, Action::Connect(_)))
+}
+
+/// `fastleader.minNotificationInterval`, doubled up to `fastleader.maxNotificationInterval`.
+#[test]
+fn votes_are_repeated_ever_more_rarely() {
+    for (min, max, expected) in [
+        (
+            200,
+            60_000,
+            vec![200, 600, 1400, 3000, 6200, 12_600, 25_400, 51_000, 102_200, 162_200, 222_200],
+        ),
+        (1000, 2000, vec![1000, 3000, 5000, 7000]),
+    ] {
+        let mut bench = Bench::new(1, |o| {
+            o.notification_min_ms = min;
+            o.notification_max_ms = max;
+        });
+        let mut times = Vec::new();
+        while times.len() < expected.len() {
+            assert!(notifies(&bench.next(u64::MAX)));
+            times.push(bench.now);
+        }
+        assert_eq!(times, expected);
+    }
+}
+
+/// `initLimit` or `connectToLearnerMasterLimit` bound the whole, `leaderConnectDelayDuringRetryMs`
+/// each pause.
+#[test]
+fn attempts_to_reach_the_leader_are_spaced_and_bounded() {
+    for (pause_max, limit_ticks, attempts) in [
+        // 10 + 20 + 40 + 80 + 7 × 100
+        (100, 0, vec![0, 10, 30, 70, 150, 250, 350, 450, 550, 650, 750, 850]),
+        (40, 0, vec![0, 10, 30, 70, 110, 150, 190, 230, 270, 310, 350, 390]),
+        // Two ticks of 100 ms: over after 200.
+        (100, 2, vec![0, 10, 30, 70, 150]),
+    ] {
+        let mut bench = Bench::new(1, |o| {
+            o.tick_ms = 100;
+            o.connect_pause_max_ms = pause_max;
+            o.connect_limit = limit_ticks;
+        });
+        bench.hear(3, PeerState::Leading, 3, 1);
+        let mut times = Vec::new();
+        let mut actions = bench.hear(2, PeerState::Following, 3, 1);
+        while bench.peer.state() == PeerState::Following {
+            if connects(&actions) {
+                times.push(bench.now);
+                bench.feed(Event::ConnectFailed(Sid(3)));
+            }
+            actions = bench.next(u64::MAX);
+        }
+        assert_eq!(times, attempts);
+    }
+}
+
+/// A leader hears nothing of a learner, a learner nothing of its leader.
+#[test]
+fn a_follower_waits_sync_limit_for_its_leader() {
+    let mut bench = Bench::new(2, |o| {
+        o.tick_ms = 100;
+        o.sync_limit = 7;
+    });
+    bench.follow();
+    bench.now = 500;
+    bench.feed(Event::Packet(Link(1), Packet::Ping { zxid: Zxid::ZERO, touched: None }));
+    assert_eq!(bench.peer.next_timeout(), Some(Mono(1200)));
+    bench.now = 1199;
+    bench.feed(Event::Timeout);
+    assert!(bench.peer.is_serving());
+    bench.next(u64::MAX);
+    assert_eq!((bench.now, bench.peer.state()), (1200, PeerState::Looking));
+}
+
+/// A leader that was elected and finds nobody to follow it.
+#[test]
+fn a_leader_waits_init_limit_for_a_quorum() {
+    let mut bench = Bench::new(3, |o| {
+        o.tick_ms = 100;
+        o.init_limit = 9;
+    });
+    bench.hear(1, PeerState::Looking, 3, 1);
+    bench.hear(2, PeerState::Looking, 3, 1);
+    assert_eq!((bench.now, bench.peer.state()), (0, PeerState::Leading), "all agree: no wait");
+    while bench.peer.state() == PeerState::Leading {
+        bench.next(u64::MAX);
+    }
+    assert_eq!(bench.now, 900);
+}
+
+/// `leader.maxTimeToWaitForEpoch`: a voter that supported us looks again, so it does not come.
+#[test]
+fn a_leader_without_an_epoch_gives_up_when_a_voter_looks_again() {
+    for (limit, leads) in [(None, true), (Some(50), false), (Some(200), true)] {
+        let mut bench = Bench::new(3, |o| o.wait_for_epoch_max_ms = limit);
+        bench.hear(1, PeerState::Looking, 3, 1);
+        bench.hear(2, PeerState::Looking, 3, 1);
+        assert_eq!(bench.peer.state(), PeerState::Leading);
+        bench.now = 100;
+        bench.hear(1, PeerState::Looking, 1, 2);
+        assert_eq!(bench.peer.state() == PeerState::Leading, leads, "{limit:?}");
+    }
+}
+
+/// A quorum stands for a while before it is believed, unless nobody is left who could know better:
+/// nobody waits for a leader that has just closed its connection.
+#[test]
+fn a_lost_leader_is_not_waited_for() {
+    let decided = |bench: &mut Bench| {
+        for _ in 0..10 {
+            if bench.peer.state() != PeerState::Looking {
+                break;
+            }
+            bench.next(u64::MAX);
+        }
+        bench.now
+    };
+    // It closed the connection.
+    let mut bench = Bench::new(2, |_| {});
+    bench.follow();
+    bench.now = 1000;
+    bench.feed(Event::LinkDown(Link(1)));
+    assert_eq!(bench.peer.state(), PeerState::Looking);
+    bench.hear(1, PeerState::Looking, 2, 2);
+    assert_eq!((decided(&mut bench), bench.peer.state()), (1000, PeerState::Leading));
+    // It did, but it is there and looks as well.
+    let mut bench = Bench::new(2, |o| o.finalize_wait_ms = 150);
+    bench.follow();
+    bench.now = 1000;
+    bench.feed(Event::LinkDown(Link(1)));
+    bench.hear(3, PeerState::Looking, 3, 1);
+    bench.hear(1, PeerState::Looking, 2, 2);
+    assert_eq!(decided(&mut bench), 1150, "its new vote may come any moment");
+    // It was silent for too long: who knows what the others think.
+    let mut bench = Bench::new(2, |o| {
+        o.finalize_wait_ms = 150;
+        o.notification_min_ms = 10_000;
+    });
+    bench.follow();
+    while bench.peer.is_serving() {
+        bench.next(u64::MAX);
+    }
+    let lost = bench.now;
+    bench.hear(1, PeerState::Looking, 2, 2);
+    assert_eq!(decided(&mut bench), lost + 150);
+}
+
+/// `leader.maxConcurrentDiffSyncs`; snapshots in `testdata/throttled_observers.txt`.
+#[test]
+fn diffs_for_observers_are_throttled_too() {
+    let mut bench = Bench::of(3, members(&[1, 2, 3], &[4, 5]), |o| o.diff_syncs_max = 1);
+    bench.hear(1, PeerState::Looking, 3, 1);
+    bench.hear(2, PeerState::Looking, 3, 1);
+    assert_eq!(bench.peer.state(), PeerState::Leading);
+    let come = |bench: &mut Bench, link: u64, sid: i64| {
+        bench.feed(Event::LinkUp(Link(link)));
+        let info = Packet::LearnerInfo {
+            observer: sid > 3,
+            accepted: Epoch(0),
+            sid: Some(Sid(sid)),
+            protocol: jute::quorum::PROTOCOL_VERSION,
+            config_version: 0,
+        };
+        bench.feed(Event::Packet(Link(link), info));
+        let ack = Packet::AckEpoch { last: Zxid::ZERO, current: Some(Epoch(0)) };
+        let actions = bench.feed(Event::Packet(Link(link), ack));
+        actions.iter().any(|a| matches!(a, Action::Send(_, Packet::Diff(_))))
+    };
+    let synced = Packet::Ack(Zxid::new(Epoch(1), 0));
+    assert!(come(&mut bench, 1, 1));
+    bench.feed(Event::Packet(Link(1), synced.clone()));
+    assert!(bench.peer.is_serving());
+    assert!(come(&mut bench, 2, 4));
+    assert!(!come(&mut bench, 3, 5), "one too many");
+    assert!(come(&mut bench, 4, 2), "a participant never is");
+    bench.feed(Event::Packet(Link(4), synced.clone()));
+    bench.feed(Event::Packet(Link(2), synced));
+    assert!(come(&mut bench, 5, 5));
+}
+
+/// `observer.election.DelayMs`: observers that lost their leader come back at different times.
+#[test]
+fn observers_look_again_after_a_drawn_delay() {
+    let mut delays = std::collections::BTreeSet::new();
+    for seed in 0..20 {
+        let mut bench = Bench::of(4, members(&[1, 2, 3], &[4]), |o| {
+            o.observer_delay_ms = 3000;
+            o.seed = seed;
+        });
+        bench.hear(3, PeerState::Leading, 3, 1);
+        bench.hear(2, PeerState::Following, 3, 1);
+        assert_eq!(bench.peer.state(), PeerState::Observing);
+        bench.feed(Event::Connected { sid: Sid(3), link: Link(1) });
+        bench.now = 10;
+        let actions = bench.feed(Event::LinkDown(Link(1)));
+        assert!(!notifies(&actions));
+        assert!(notifies(&bench.next(u64::MAX)), "it looks");
+        assert!((10..3010).contains(&bench.now));
+        delays.insert(bench.now);
+    }
+    assert!(delays.len() > 10, "{delays:?}");
+}
+
+/// `oraclePath`: with two voters the oracle stands in for the other one, and only while that one
+/// does not follow.
+#[test]
+fn an_oracle_lets_one_of_two_go_on() {
+    let pair = || members(&[1, 2], &[]).with_oracle();
+    for (word, leads) in [(None, false), (Some(false), false), (Some(true), true)] {
+        let mut bench = Bench::of(2, pair(), |_| {});
+        if let Some(word) = word {
+            bench.feed(Event::Oracle(word));
+        }
+        for _ in 0..4 {
+            bench.next(u64::MAX);
+        }
+        assert_eq!(bench.peer.is_serving(), leads, "{word:?}");
+        if leads {
+            let zxid = bench.peer.next_zxid().unwrap();
+            bench.feed(Event::Propose(super::testing::proposal(zxid.0)));
+            let actions = bench.feed(Event::Durable(zxid));
+            assert!(actions.iter().any(|a| matches!(a, Action::Apply(_))));
+            // It changes its mind: the quorum is lost at the next tick.
+            bench.feed(Event::Oracle(false));
+            bench.next(u64::MAX);
+            bench.next(u64::MAX);
+            assert!(!bench.peer.is_serving());
+        }
+    }
+}
