@@ -428,9 +428,8 @@ fn join(
     let mailbox = mailbox.clone();
     let sink = Arc::new(move |event| mailbox.post(event));
     let security = Security::open(&member.ensemble.security)?;
-    let ensemble =
-        Ensemble::start(member.ensemble, security, member.committed, dirs.clone(), sink)
-            .map_err(StartError::ElectionPort)?;
+    let ensemble = Ensemble::start(member.ensemble, security, member.committed, dirs.clone(), sink)
+        .map_err(StartError::ElectionPort)?;
     let joined = Joined {
         ensemble: Arc::new(ensemble),
         first,

@@ -149,7 +149,7 @@ impl Cutter {
         self.0.socket.peer_addr().ok()
     }
 
-    /// Sends at once what is written, and gives up on a peer that takes nothing for `limit`.
+    /// Sends what is written at once if `nodelay`, and gives up on a peer that takes nothing for `limit`.
     ///
     /// # Errors
     /// If the system refuses.
