@@ -314,15 +314,15 @@ fn at_a_terminal() {
         .expect("script(1) of util-linux");
     let mut input = child.stdin.take().unwrap();
     let mut seen = child.stdout.take().unwrap();
-    let mut text = String::new();
+    let (mut text, mut from) = (String::new(), 0);
     let mut until = |wanted: &str| {
-        let from = text.len();
         while !text[from..].contains(wanted) {
             let mut piece = [0; 4096];
             let n = std::io::Read::read(&mut seen, &mut piece).unwrap();
             assert_ne!(n, 0, "no {wanted} in {text}");
             text += &String::from_utf8_lossy(&piece[..n]);
         }
+        from += text[from..].find(wanted).unwrap() + wanted.len();
     };
     until(&format!("[zk: {address}(CONNECTED) 0] "));
     input.write_all(b"cre\t").unwrap();

@@ -1,6 +1,6 @@
 //! The thread of a client: connects, reads, pings, reconnects.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use jute::proto::{
 };
 use jute::{Decode, Encode};
 
+use super::wire::{Wire, Writer};
 use super::{Answer, Event, Reply, Shared, Status, auth_frame, frame, framed, split_reply};
 use crate::base::ErrorCode;
 
@@ -44,7 +45,7 @@ impl Shared {
             let (host, port) = &self.options.servers[next % self.options.servers.len()];
             next += 1;
             let end = match self.connect(host, *port) {
-                Ok(stream) => self.serve(stream),
+                Ok(wire) => self.serve(wire),
                 Err(error) => {
                     tracing::debug!("{host}:{port}: {error}");
                     End::Lost
@@ -95,15 +96,19 @@ impl Shared {
         }
     }
 
-    fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+    fn connect(&self, host: &str, port: u16) -> io::Result<Wire> {
         let patience = Duration::from_millis(self.options.timeout_ms.max(100) as u64);
         let patience = patience / self.options.servers.len() as u32;
+        let patience = patience.max(Duration::from_millis(100));
         let mut last = io::Error::new(io::ErrorKind::NotFound, "no address for this host");
         for address in (host, port).to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, patience.max(Duration::from_millis(100))) {
+            match TcpStream::connect_timeout(&address, patience) {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
-                    return Ok(stream);
+                    return match &self.options.dial {
+                        Some(dial) => dial.dial(stream, host, patience),
+                        None => Wire::plain(stream),
+                    };
                 }
                 Err(error) => last = error,
             }
@@ -112,21 +117,24 @@ impl Shared {
     }
 
     /// Handshake and frames until the connection ends.
-    fn serve(&self, mut stream: TcpStream) -> End {
-        let timeout_ms = match self.handshake(&mut stream) {
+    fn serve(&self, wire: Wire) -> End {
+        let Wire { mut input, output, socket } = wire;
+        let Ok(own) = socket.try_clone() else { return End::Lost };
+        let writer = Writer { output, socket: own };
+        let timeout_ms = match self.handshake(&mut *input, writer, &socket) {
             Ok(Some(timeout_ms)) => timeout_ms,
             Ok(None) => return End::Expired,
             Err(_) => return End::Lost,
         };
         let timeout = Duration::from_millis(timeout_ms);
-        if stream.set_read_timeout(Some((timeout / 3).max(Duration::from_millis(10)))).is_err() {
+        if socket.set_read_timeout(Some((timeout / 3).max(Duration::from_millis(10)))).is_err() {
             return End::Lost;
         }
         let mut buffer = Vec::new();
         let mut piece = vec![0; 64 * 1024];
         let mut heard = Instant::now();
         loop {
-            match stream.read(&mut piece) {
+            match input.read(&mut piece) {
                 Ok(0) => return End::Lost,
                 Ok(n) => {
                     heard = Instant::now();
@@ -138,8 +146,7 @@ impl Shared {
                     }
                     let ping = frame(XID_PING, op::PING, &[]);
                     if let Some(writer) = &mut self.state.lock().writer {
-                        // A broken connection shows in the next read.
-                        let _ = writer.write_all(&ping);
+                        writer.send(&ping);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -165,7 +172,12 @@ impl Shared {
     }
 
     /// The negotiated timeout in ms; `None` if the session is no more.
-    fn handshake(&self, stream: &mut TcpStream) -> io::Result<Option<u64>> {
+    fn handshake(
+        &self,
+        input: &mut dyn Read,
+        mut writer: Writer,
+        socket: &TcpStream,
+    ) -> io::Result<Option<u64>> {
         let (request, auths) = {
             let state = self.state.lock();
             let request = ConnectRequest {
@@ -179,16 +191,16 @@ impl Shared {
             (request.to_vec(), state.auths.clone())
         };
         let patience = Duration::from_millis(self.options.timeout_ms.max(100) as u64);
-        stream.set_read_timeout(Some(patience))?;
-        stream.write_all(&framed(&request))?;
+        socket.set_read_timeout(Some(patience))?;
+        writer.send(&framed(&request));
         let mut prefix = [0; 4];
-        stream.read_exact(&mut prefix)?;
+        input.read_exact(&mut prefix)?;
         let length = usize::try_from(i32::from_be_bytes(prefix)).unwrap_or(0);
         if !(36..=1024).contains(&length) {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let mut reply = vec![0; length];
-        stream.read_exact(&mut reply)?;
+        input.read_exact(&mut reply)?;
         // A server of before 3.4 leaves the last byte out.
         reply.resize(length.max(37), 0);
         let response =
@@ -197,9 +209,8 @@ impl Shared {
             return Ok(None);
         }
         for (scheme, data) in auths {
-            stream.write_all(&auth_frame(&scheme, &data))?;
+            writer.send(&auth_frame(&scheme, &data));
         }
-        let writer = stream.try_clone()?;
         let mut state = self.state.lock();
         state.session = response.session_id;
         if let Some(password) = response.passwd.and_then(|password| password.try_into().ok()) {
@@ -223,7 +234,7 @@ impl Shared {
         state.status = status;
         state.writer = Some(writer);
         if let (Some(frame), Some(writer)) = (rearm, &mut state.writer) {
-            writer.write_all(&frame)?;
+            writer.send(&frame);
         }
         let waiting: Vec<_> = state.waiting.drain(..).collect();
         waiting.into_iter().for_each(|pending| state.submit(pending));

@@ -8,10 +8,9 @@
 
 mod link;
 mod watches;
+mod wire;
 
 use std::collections::VecDeque;
-use std::io::Write;
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
@@ -22,12 +21,14 @@ use jute::{Decode, DecodeError, Encode};
 use parking_lot::{Condvar, Mutex};
 
 use self::watches::Watches;
+use self::wire::Writer;
 use crate::base::ErrorCode;
 
 pub use watches::WatchKind;
+pub use wire::{Dial, Input, Output, Wire};
 
 /// Where and how to connect.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// Servers, tried in turn.
     pub servers: Vec<(String, u16)>,
@@ -37,6 +38,8 @@ pub struct Options {
     pub timeout_ms: i32,
     /// A read-only server will do.
     pub read_only: bool,
+    /// What is spoken on top of TCP; `None` for nothing.
+    pub dial: Option<Arc<dyn Dial>>,
 }
 
 impl Options {
@@ -67,7 +70,7 @@ impl Options {
         if servers.is_empty() {
             return Err("A HostProvider may not be empty!".to_owned());
         }
-        Ok(Self { servers, chroot, timeout_ms, read_only })
+        Ok(Self { servers, chroot, timeout_ms, read_only, dial: None })
     }
 }
 
@@ -153,7 +156,7 @@ struct Pending {
 struct State {
     status: Status,
     /// The socket of the current connection.
-    writer: Option<TcpStream>,
+    writer: Option<Writer>,
     /// Sent and not answered, in order.
     sent: VecDeque<Pending>,
     /// Waiting for a connection.
@@ -305,8 +308,7 @@ impl Client {
         state.auths.push((scheme.to_owned(), data.to_vec()));
         let frame = auth_frame(scheme, data);
         if let Some(writer) = &mut state.writer {
-            // A broken connection is noticed by its reader, which authenticates anew.
-            let _ = writer.write_all(&frame);
+            writer.send(&frame);
         }
     }
 
@@ -340,7 +342,7 @@ impl Client {
             let mut state = self.shared.state.lock();
             state.status = Status::Closed;
             if let Some(writer) = state.writer.take() {
-                let _ = writer.shutdown(std::net::Shutdown::Both);
+                writer.cut();
             }
             drop(state);
             self.shared.changed.notify_all();
@@ -363,7 +365,7 @@ impl State {
         match &mut self.writer {
             Some(writer) => {
                 // A broken connection is noticed by its reader, which then fails all that was sent.
-                let _ = writer.write_all(&pending.frame);
+                writer.send(&pending.frame);
                 self.sent.push_back(pending);
             }
             None => self.waiting.push_back(pending),
