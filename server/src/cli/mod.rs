@@ -9,6 +9,7 @@ mod advice;
 mod check;
 mod environment;
 mod generate;
+mod help;
 mod logging;
 mod notify;
 mod purge;
@@ -50,19 +51,20 @@ struct Arguments {
 enum Command {
     /// Runs a server: `server <zoo.cfg>`, or `server <port> <dataDir> [tickTime] [maxcnxns]`.
     /// JVM options are accepted; `-Dname=value` sets a property.
-    #[command(disable_help_flag = true)]
+    #[command(disable_help_flag = true, after_help = help::SERVER)]
     Server {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
     /// The shell: `cli [-server host:port[,host:port...][/chroot]] [-timeout ms] [-r]
     /// [-waitforconnection] [command arguments...]`.
-    #[command(disable_help_flag = true)]
+    #[command(disable_help_flag = true, after_help = help::CLI)]
     Cli {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
     /// Says what a Java server's configuration and data would be here: same, different, in the way
+    #[command(after_help = help::CHECK)]
     Check(check::Arguments),
     /// Prints the version
     Version {
@@ -71,13 +73,13 @@ enum Command {
         arguments: Vec<String>,
     },
     /// Deletes old snapshots and logs: `purge dataLogDir [snapDir] -n count`.
-    #[command(disable_help_flag = true)]
+    #[command(disable_help_flag = true, after_help = help::PURGE)]
     Purge {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
     /// Dumps, recovers or chops a transaction log: `txnlog [-dhrvcy] log (-z zxid)`.
-    #[command(disable_help_flag = true)]
+    #[command(disable_help_flag = true, after_help = help::TXNLOG)]
     Txnlog {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
@@ -88,19 +90,19 @@ enum Command {
         arguments: Vec<String>,
     },
     /// Prints a snapshot: `snapshot [-d|-json] snapshot`.
-    #[command(disable_help_flag = true)]
+    #[command(disable_help_flag = true, after_help = help::SNAPSHOT)]
     Snapshot {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
     /// Compares two snapshots: `compare -l left -r right -b bytes -n nodes [-d] [-i]`.
-    #[command(disable_help_flag = true)]
+    #[command(disable_help_flag = true, after_help = help::COMPARE)]
     Compare {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
     /// Prints the sizes of subtrees of a snapshot: `summary snapshot start_node max_depth`.
-    #[command(disable_help_flag = true)]
+    #[command(disable_help_flag = true, after_help = help::SUMMARY)]
     Summary {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,

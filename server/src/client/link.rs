@@ -5,17 +5,30 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use jute::proto::{
-    ConnectRequest, ConnectResponse, WatcherEvent, XID_AUTH, XID_NOTIFICATION, XID_PING,
-    XID_SET_WATCHES, op,
+    ConnectRequest, ConnectResponse, GetSaslRequest, SetSaslResponse, WatcherEvent, XID_AUTH,
+    XID_NOTIFICATION, XID_PING, XID_SET_WATCHES, op,
 };
 use jute::{Decode, Encode};
 
-use super::wire::{Wire, Writer};
+use super::wire::{Login, Wire, Writer};
 use super::{Answer, Event, Reply, Shared, Status, auth_frame, frame, framed, split_reply};
 use crate::base::ErrorCode;
 
 /// The longest frame believed.
 const FRAME_MAX: usize = 256 << 20;
+
+/// The longest answer in a login, bytes.
+const LOGIN_MAX: usize = 64 << 10;
+
+/// What comes of a new connection.
+enum Greeting {
+    /// A session with this timeout, ms.
+    Session(u64),
+    /// The session is no more.
+    Gone,
+    /// The login failed.
+    Refused,
+}
 
 /// How a connection ended.
 enum End {
@@ -47,7 +60,7 @@ impl Shared {
             let end = match self.connect(host, *port) {
                 Ok(wire) => self.serve(wire),
                 Err(error) => {
-                    tracing::debug!("{host}:{port}: {error}");
+                    self.state.lock().trouble = Some(format!("{host}:{port}: {error}"));
                     End::Lost
                 }
             };
@@ -122,9 +135,13 @@ impl Shared {
         let Ok(own) = socket.try_clone() else { return End::Lost };
         let writer = Writer { output, socket: own };
         let timeout_ms = match self.handshake(&mut *input, writer, &socket) {
-            Ok(Some(timeout_ms)) => timeout_ms,
-            Ok(None) => return End::Expired,
-            Err(_) => return End::Lost,
+            Ok(Greeting::Session(timeout_ms)) => timeout_ms,
+            Ok(Greeting::Gone) => return End::Expired,
+            Ok(Greeting::Refused) => return End::AuthFailed,
+            Err(error) => {
+                self.state.lock().trouble = Some(error.to_string());
+                return End::Lost;
+            }
         };
         let timeout = Duration::from_millis(timeout_ms);
         if socket.set_read_timeout(Some((timeout / 3).max(Duration::from_millis(10)))).is_err() {
@@ -171,13 +188,13 @@ impl Shared {
         }
     }
 
-    /// The negotiated timeout in ms; `None` if the session is no more.
+    /// Begins a session, or goes on with it.
     fn handshake(
         &self,
         input: &mut dyn Read,
         mut writer: Writer,
         socket: &TcpStream,
-    ) -> io::Result<Option<u64>> {
+    ) -> io::Result<Greeting> {
         let (request, auths) = {
             let state = self.state.lock();
             let request = ConnectRequest {
@@ -206,10 +223,7 @@ impl Shared {
         let response =
             ConnectResponse::from_slice(&reply).map_err(|_| io::ErrorKind::InvalidData)?;
         if response.timeout <= 0 {
-            return Ok(None);
-        }
-        for (scheme, data) in auths {
-            writer.send(&auth_frame(&scheme, &data));
+            return Ok(Greeting::Gone);
         }
         let mut state = self.state.lock();
         state.session = response.session_id;
@@ -227,6 +241,15 @@ impl Shared {
         drop(state);
         // The event comes before any answer.
         self.tell(event);
+        if let Some(login) = &self.options.login {
+            if !self.log_in(&**login, input, &mut writer)? {
+                return Ok(Greeting::Refused);
+            }
+            self.tell("SaslAuthenticated");
+        }
+        for (scheme, data) in auths {
+            writer.send(&auth_frame(&scheme, &data));
+        }
         let mut state = self.state.lock();
         if state.closing && state.waiting.is_empty() {
             return Err(io::ErrorKind::ConnectionAborted.into());
@@ -240,7 +263,45 @@ impl Shared {
         waiting.into_iter().for_each(|pending| state.submit(pending));
         drop(state);
         self.changed.notify_all();
-        Ok(Some(response.timeout as u64))
+        Ok(Greeting::Session(response.timeout as u64))
+    }
+
+    /// The exchange of DIGEST-MD5; false if one side does not take the other for what it says.
+    fn log_in(
+        &self,
+        login: &dyn Login,
+        input: &mut dyn Read,
+        writer: &mut Writer,
+    ) -> io::Result<bool> {
+        let mut ask = |token: &[u8]| -> io::Result<Option<Vec<u8>>> {
+            let xid = {
+                let mut state = self.state.lock();
+                state.next_xid = state.next_xid.checked_add(1).unwrap_or(1);
+                state.next_xid
+            };
+            writer.send(&frame(xid, op::SASL, &GetSaslRequest { token: Some(token) }.to_vec()));
+            let mut prefix = [0; 4];
+            input.read_exact(&mut prefix)?;
+            let length = usize::try_from(i32::from_be_bytes(prefix)).unwrap_or(0);
+            if length > LOGIN_MAX {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            let mut reply = vec![0; length];
+            input.read_exact(&mut reply)?;
+            let (header, body) = split_reply(&reply).ok_or(io::ErrorKind::InvalidData)?;
+            if header.xid != xid {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            if header.err != 0 {
+                return Ok(None);
+            }
+            let answer =
+                SetSaslResponse::from_slice(body).map_err(|_| io::ErrorKind::InvalidData)?;
+            Ok(answer.token.map(<[u8]>::to_vec))
+        };
+        let Some(challenge) = ask(&[])? else { return Ok(false) };
+        let Ok((response, proof)) = login.respond(&challenge) else { return Ok(false) };
+        Ok(ask(&response)? == Some(proof))
     }
 
     /// One frame; `Some` if it ends the connection.

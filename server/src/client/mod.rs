@@ -25,7 +25,7 @@ use self::wire::Writer;
 use crate::base::ErrorCode;
 
 pub use watches::WatchKind;
-pub use wire::{Dial, Input, Output, Wire};
+pub use wire::{Dial, Input, Login, Output, Wire};
 
 /// Where and how to connect.
 #[derive(Clone)]
@@ -40,6 +40,8 @@ pub struct Options {
     pub read_only: bool,
     /// What is spoken on top of TCP; `None` for nothing.
     pub dial: Option<Arc<dyn Dial>>,
+    /// The SASL login of every connection; `None` for none.
+    pub login: Option<Arc<dyn Login>>,
 }
 
 impl Options {
@@ -70,7 +72,7 @@ impl Options {
         if servers.is_empty() {
             return Err("A HostProvider may not be empty!".to_owned());
         }
-        Ok(Self { servers, chroot, timeout_ms, read_only, dial: None })
+        Ok(Self { servers, chroot, timeout_ms, read_only, dial: None, login: None })
     }
 }
 
@@ -170,6 +172,8 @@ struct State {
     closing: bool,
     /// That the session ends is not told.
     quiet: bool,
+    /// Why there was no connection the last time.
+    trouble: Option<String>,
 }
 
 struct Shared {
@@ -201,6 +205,7 @@ impl Client {
             watches: Watches::default(),
             closing: false,
             quiet: false,
+            trouble: None,
         };
         let shared = Arc::new(Shared {
             options,
@@ -228,6 +233,11 @@ impl Client {
             }
         }
         matches!(state.status, Status::Connected | Status::ConnectedReadOnly)
+    }
+
+    /// Why the last attempt to connect failed, for people.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.state.lock().trouble.clone()
     }
 
     /// The path the server knows.

@@ -13,6 +13,15 @@ pub trait Dial: Send + Sync {
     fn dial(&self, socket: TcpStream, host: &str, limit: Duration) -> io::Result<Wire>;
 }
 
+/// Logs in by DIGEST-MD5 before anything else is said.
+pub trait Login: Send + Sync {
+    /// The response to the server's challenge, and the token that the server must answer with.
+    ///
+    /// # Errors
+    /// What is wrong with the challenge.
+    fn respond(&self, challenge: &[u8]) -> Result<(Vec<u8>, Vec<u8>), &'static str>;
+}
+
 /// The reading end.
 pub type Input = Box<dyn Read + Send>;
 /// The writing end.

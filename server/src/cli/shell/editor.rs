@@ -10,10 +10,7 @@ use jute::proto::{GetChildren2Request, GetChildren2Response, op};
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
-use rustyline::{
-    CompletionType, Config, Context, Editor, ExternalPrinter, Helper, Highlighter, Hinter,
-    Validator,
-};
+use rustyline::{CompletionType, Config, Context, Editor, Helper, Highlighter, Hinter, Validator};
 
 use super::commands::text;
 use super::names;
@@ -58,14 +55,6 @@ impl Lines {
         let Ok(mut editor) = Editor::with_history(config, MemHistory::new()) else { return pipe };
         editor.set_helper(Some(Complete(session.clone())));
         Lines::Terminal(Box::new(editor))
-    }
-
-    /// What prints beside the line that is being edited; `None` where nothing is edited.
-    pub(super) fn printer(&mut self) -> Option<Box<dyn FnMut(String) + Send>> {
-        let Lines::Terminal(editor) = self else { return None };
-        let mut printer = editor.create_external_printer().ok()?;
-        // A terminal that is gone ends the shell by its input.
-        Some(Box::new(move |text| drop(printer.print(text))))
     }
 
     /// Reads the next line.

@@ -22,8 +22,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use self::commands::{COMMANDS, usage};
 use self::editor::{Line, Lines, Session};
 use self::error::CliError;
@@ -54,9 +52,6 @@ fn names() -> impl Iterator<Item = &'static str> {
     all.into_iter()
 }
 
-/// Prints beside a line that is being edited.
-type Printer = Arc<Mutex<Option<Box<dyn FnMut(String) + Send>>>>;
-
 /// Runs the shell and returns the exit code of its last command.
 pub(super) fn run(arguments: &[String]) -> i32 {
     let start = Start::parse(arguments);
@@ -83,7 +78,6 @@ pub(super) fn run(arguments: &[String]) -> i32 {
         configuration,
         session: Rc::new(RefCell::new(None)),
         print_watches: Arc::new(AtomicBool::new(true)),
-        printer: Arc::default(),
         history: Vec::new(),
         watch_mode: 1,
         code: exit::FINISHED,
@@ -115,7 +109,6 @@ struct Shell {
     configuration: ClientConfig,
     session: Session,
     print_watches: Arc<AtomicBool>,
-    printer: Printer,
     /// Lines by number; a line may be replaced by the one it repeats.
     history: Vec<String>,
     watch_mode: i32,
@@ -152,7 +145,7 @@ impl Shell {
 
     /// Prints events as `MyWatcher` does.
     fn watcher(&self) -> crate::client::Watcher {
-        let (shown, printer, json) = (self.print_watches.clone(), self.printer.clone(), self.json);
+        let (shown, json) = (self.print_watches.clone(), self.json);
         Box::new(move |event: Event| {
             if !shown.load(Relaxed) {
                 return;
@@ -171,10 +164,8 @@ impl Shell {
             let text = format!(
                 "\nWATCHER::\n\nWatchedEvent state:{state} type:{kind} path:{path} zxid: {zxid}"
             );
-            match &mut *printer.lock() {
-                Some(print) => print(format!("{text}\n")),
-                None => say(text),
-            }
+            // In between what is being typed, as Java's.
+            say(text);
         })
     }
 
@@ -188,7 +179,6 @@ impl Shell {
         if let Some(client) = self.client() {
             client.wait_connected(Duration::from_millis(500));
         }
-        *self.printer.lock() = lines.printer();
         while !self.quit {
             let status = self.client().map_or(Status::Closed, |client| client.status());
             let prompt =
@@ -209,7 +199,6 @@ impl Shell {
                 }
             }
         }
-        *self.printer.lock() = None;
     }
 
     /// Runs one command and keeps its exit code.

@@ -105,6 +105,11 @@ impl ClientConfig {
         Ok(Self(properties))
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+
     /// A property; the names of the file may leave `zookeeper.` out.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let short = name.strip_prefix("zookeeper.").unwrap_or(name);
