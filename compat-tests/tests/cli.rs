@@ -55,16 +55,18 @@ struct Seen {
 
 fn seen(output: &Output, address: &str) -> Seen {
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    // An event is two prints of another thread: a prompt may come between them.
+    let stdout = stdout.replace("\nWATCHER::\n", "");
     let mut events = Vec::new();
     let mut rest = stdout.as_str();
     let mut text = String::new();
-    while let Some(at) = rest.find("\nWATCHER::\n\nWatchedEvent ") {
-        let event = &rest[at + "\nWATCHER::\n\n".len()..];
+    while let Some(at) = rest.find("\nWatchedEvent ") {
+        let event = &rest[at + 1..];
         let end = event.find('\n').map_or(event.len(), |end| end + 1);
-        let event_line = event[..end].trim_end();
-        let zxid = event_line.rfind("zxid: ").unwrap();
-        let zxid = if event_line.ends_with("-1") { event_line.len() } else { zxid };
-        events.push(event_line[..zxid].to_owned());
+        let line = event[..end].trim_end();
+        let zxid =
+            if line.ends_with("zxid: -1") { line.len() } else { line.rfind("zxid: ").unwrap() };
+        events.push(line[..zxid].to_owned());
         text += &rest[..at];
         rest = &event[end..];
     }
@@ -254,6 +256,16 @@ fn reconfigurations() {
         for text in seen.steps.iter_mut().map(|step| &mut step.1).chain(&mut seen.errors) {
             *text = text.replace(&own, "OWN").replace(&client, ";CLIENT");
             *text = text.replace(&home.display().to_string(), "HOME");
+            // The addresses of clients come in the order of a hash table.
+            if let Some((version, addresses)) = text.trim_end().split_once(' ')
+                && !addresses.contains('=')
+                && !version.is_empty()
+                && version.bytes().all(|b| b.is_ascii_hexdigit())
+            {
+                let mut addresses: Vec<&str> = addresses.split(',').collect();
+                addresses.sort_unstable();
+                *text = format!("{version} {}", addresses.join(","));
+            }
         }
         seen
     });
