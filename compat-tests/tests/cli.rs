@@ -280,6 +280,8 @@ fn a_read_only_server() {
     let mut server = Server::new(Kind::Java(TARGET), home.path())
         .unwrap()
         .jvm_flag("-Dreadonlymode.enabled=true")
+        // Only a session of its own can begin there.
+        .set("localSessionsEnabled", true)
         .set("initLimit", 5)
         .set("syncLimit", 2);
     for sid in 1..=3 {
