@@ -5,6 +5,7 @@
 //!
 //! No method retries and none hides an error: after a failed write or sync the caller gives up.
 
+mod direct;
 pub mod faulty;
 mod real;
 
@@ -33,6 +34,11 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
     /// A new file, to write and read. Fails if the name exists.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// A new file to which one write after the other is appended, each beginning where the last one
+    /// ended, and each synced before anybody relies on it. It may leave zeros behind its end.
+    fn create_log(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.create(path)
+    }
     /// An existing file, to read.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// An existing file, to write and read.

@@ -9,6 +9,7 @@ use std::time::UNIX_EPOCH;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, Flock, FlockArg, OFlag, fallocate};
 
+use super::direct::Direct;
 use super::{Disk, DiskFile, Entry, LockGuard};
 
 /// The operating system.
@@ -38,16 +39,21 @@ impl Disk for RealDisk {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        Ok(Box::new(RealFile { file }))
+        Ok(Box::new(RealFile { file, direct: None }))
+    }
+
+    fn create_log(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        Ok(Box::new(RealFile { file, direct: Some(Direct::open(path)) }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(RealFile { file: File::open(path)? }))
+        Ok(Box::new(RealFile { file: File::open(path)?, direct: None }))
     }
 
     fn open_write(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(Box::new(RealFile { file }))
+        Ok(Box::new(RealFile { file, direct: None }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -111,6 +117,8 @@ impl LockGuard for RealLock {}
 #[derive(Debug)]
 struct RealFile {
     file: File,
+    /// Of a log.
+    direct: Option<Direct>,
 }
 
 impl DiskFile for RealFile {
@@ -128,7 +136,10 @@ impl DiskFile for RealFile {
     }
 
     fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_all_at(data, offset)
+        match &self.direct {
+            Some(direct) if direct.append(data, offset)? => Ok(()),
+            _ => self.file.write_all_at(data, offset),
+        }
     }
 
     fn extend(&self, len: u64) -> io::Result<()> {
