@@ -125,7 +125,7 @@ fn path(n: usize) -> String {
 fn proposal(zxid: &mut i64, kind: i32, txn: Txn) -> Proposal {
     *zxid += 1;
     let header = TxnHeader { client_id: 1, cxid: 1, zxid: *zxid, time: 1_700_000_000_000, kind };
-    Proposal { header, txn, digest: None, payload: Default::default() }
+    Proposal { header, txn, digest: None, payload: Default::default(), hints: Default::default() }
 }
 
 fn create(path: &str) -> Txn {

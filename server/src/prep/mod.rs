@@ -37,7 +37,7 @@ use outstanding::Outstanding;
 use work::Work;
 
 use crate::acl::{Identities, Schemes};
-use crate::base::{ErrorCode, Mono, Now, Proposal, SessionId, Zxid};
+use crate::base::{ErrorCode, Hints, Mono, Now, Press, Proposal, SessionId, Zxid};
 use crate::metrics::Metrics;
 use crate::session;
 use crate::tree::{AclList, DataTree};
@@ -140,6 +140,7 @@ pub struct Prep {
     overlay: Outstanding,
     /// The open list, shared by all records that have it.
     open_acl: AclList,
+    press: Press,
     complaint: Complaint,
 }
 
@@ -167,7 +168,8 @@ impl Prep {
     pub fn new(options: Options, schemes: Arc<Schemes>) -> Self {
         let overlay = Outstanding::new(options.hash_seed);
         let open_acl = Arc::from([Acl::world(PERM_ALL)]);
-        Self { options, schemes, overlay, open_acl, complaint: Complaint::default() }
+        let complaint = Complaint::default();
+        Self { options, schemes, overlay, open_acl, press: Press::default(), complaint }
     }
 
     /// Makes the transaction of `request` with `zxid` and the wall time in `now`. Requests must
@@ -200,7 +202,9 @@ impl Prep {
             context: &context,
             zxid,
             now,
+            hints: Hints::default(),
         };
+        let mut hints = Hints::default();
         let outcome = match write {
             WriteRequest::Undecodable { takes_zxid } => {
                 if !takes_zxid && context.source != Source::Learner {
@@ -211,7 +215,11 @@ impl Prep {
             WriteRequest::Multi(ops) => multi(&mut work, ops),
             // Followers before 3.8.5 pass it on; no log can hold it outside a multi.
             WriteRequest::Check { .. } => Err(ErrorCode::Unimplemented),
-            write => work.single(write),
+            write => {
+                let outcome = work.single(write);
+                hints = work.hints;
+                outcome
+            }
         };
         if let Some(metrics) = &self.options.metrics {
             let more = self.overlay.len().saturating_sub(outstanding);
@@ -232,9 +240,12 @@ impl Prep {
                     version: DIGEST_VERSION,
                     tree_digest: self.overlay.digest(tree),
                 });
-                Proposal::encode(header, txn, digest)
+                self.press.encode(header, txn, digest, hints)
             }
-            Err(code) => Proposal::encode(header, Txn::Error(ErrorTxn { err: code.code() }), None),
+            Err(code) => {
+                let txn = Txn::Error(ErrorTxn { err: code.code() });
+                self.press.encode(header, txn, None, Hints::default())
+            }
         })
     }
 

@@ -12,11 +12,11 @@ use jute::txn::{
 };
 
 use super::create_mode::CreateMode;
-use super::outstanding::{Outstanding, View};
+use super::outstanding::{Outstanding, Spot, View};
 use super::path::{parent_for_create, parent_for_delete, validate};
 use super::{Complaint, Context, Create, Membership, Options, Reconfig, Source, WriteRequest};
 use crate::acl::Schemes;
-use crate::base::{ErrorCode, Now, Zxid};
+use crate::base::{ErrorCode, Hints, Now, Zxid};
 use crate::metrics::top_namespace;
 use crate::session::Tracker;
 use crate::tree::{AclList, DataTree, Owner, ttl_owner};
@@ -39,6 +39,8 @@ pub(super) struct Work<'a, 'm> {
     pub(super) context: &'a Context,
     pub(super) zxid: Zxid,
     pub(super) now: Now,
+    /// Of the last change.
+    pub(super) hints: Hints,
 }
 
 impl Work<'_, '_> {
@@ -51,14 +53,14 @@ impl Work<'_, '_> {
                 self.check_session()?;
                 let path = path.ok_or(ErrorCode::BadArguments)?;
                 validate(&path)?;
-                let node = self.find(&path)?;
+                let (spot, node) = self.locate(&path)?;
                 self.check_acl(node, PERM_WRITE)?;
                 let new_len = data.as_ref().map_or(0, bytes::Bytes::len);
                 // Before the version, as in Java.
                 let (old_len, current) = (node.data_len(), node.version());
                 self.check_quota(&path, 0, new_len as i64 - old_len as i64)?;
                 let version = next_version(current, version)?;
-                self.set_data(&path, data.as_deref(), version);
+                self.set_data(&path, spot, data.as_deref(), version);
                 Ok(Txn::SetData(SetDataTxn { path: Some(path), data, version }))
             }
             WriteRequest::SetAcl { path, acl, version } => self.set_acl(path, acl, version),
@@ -91,7 +93,7 @@ impl Work<'_, '_> {
         let mut path = create.path.ok_or(ErrorCode::MarshallingError)?;
         let parent_len = parent_for_create(&path)?.len();
         let acl = self.schemes.fix_up(create.acl, &self.context.identities)?;
-        let parent_node = self.find(&path[..parent_len])?;
+        let (parent_spot, parent_node) = self.locate(&path[..parent_len])?;
         self.check_acl(parent_node, PERM_CREATE)?;
         let cversion = parent_node.cversion();
         if mode.is_sequential() {
@@ -99,7 +101,8 @@ impl Work<'_, '_> {
             write!(path, "{cversion:010}").expect("a string takes everything");
         }
         validate(&path)?;
-        if self.overlay.find(self.tree, &path).is_some() {
+        let (spot, existing) = self.overlay.find(self.tree, &path);
+        if existing.is_some() {
             return Err(ErrorCode::NodeExists);
         }
         if matches!(parent_node.owner(), Owner::Session(_)) {
@@ -116,8 +119,8 @@ impl Work<'_, '_> {
             _ => 0,
         };
         let parent_cversion = cversion.wrapping_add(1);
-        let parent = &path[..parent_len];
-        self.create_node(parent, &path, data, &acl, ephemeral_owner, parent_cversion);
+        let parent = (&path[..parent_len], parent_spot);
+        self.create_node(parent, (&path, spot), data, &acl, ephemeral_owner, parent_cversion);
         let (path, data, acl) = (Some(path), create.data, Some(acl));
         Ok(match create.kind {
             op::CREATE_CONTAINER => {
@@ -162,8 +165,8 @@ impl Work<'_, '_> {
 
     fn create_node(
         &mut self,
-        parent: &str,
-        path: &str,
+        parent: (&str, Spot),
+        at: (&str, Spot),
         data: &[u8],
         acl: &[Acl],
         ephemeral_owner: i64,
@@ -190,21 +193,21 @@ impl Work<'_, '_> {
             pzxid: zxid.0,
         };
         let acl = self.acl_list(acl);
-        self.overlay.create(self.tree, path, data, acl, stat, zxid);
+        self.hints.content_crc = self.overlay.create(self.tree, at, data, acl, stat, zxid);
     }
 
     fn delete(&mut self, path: Option<String>, version: i32) -> Result<Txn, ErrorCode> {
         self.check_session()?;
         let path = path.ok_or(ErrorCode::MarshallingError)?;
         let parent = parent_for_delete(&path)?;
-        let parent_node = self.find(parent)?;
+        let (parent_spot, parent_node) = self.locate(parent)?;
         self.check_acl(parent_node, PERM_DELETE)?;
-        let node = self.find(&path)?;
+        let (spot, node) = self.locate(&path)?;
         next_version(node.version(), version)?;
         if node.has_children() {
             return Err(ErrorCode::NotEmpty);
         }
-        self.delete_node(parent, &path);
+        self.delete_node((parent, parent_spot), (&path, spot));
         Ok(Txn::Delete(DeleteTxn { path: Some(path) }))
     }
 
@@ -222,7 +225,7 @@ impl Work<'_, '_> {
             let parent_node = self.find(parent)?;
             self.check_acl(parent_node, PERM_DELETE)?;
         }
-        let node = self.find(&path)?;
+        let (spot, node) = self.locate(&path)?;
         if node.has_children() {
             return Err(ErrorCode::NotEmpty);
         }
@@ -231,24 +234,26 @@ impl Work<'_, '_> {
             Owner::None if !internal => return Err(ErrorCode::NoAuth),
             Owner::None | Owner::Container | Owner::Ttl(_) => {}
         }
-        self.find(parent)?;
-        self.delete_node(parent, &path);
+        let (parent_spot, _) = self.locate(parent)?;
+        self.delete_node((parent, parent_spot), (&path, spot));
         Ok(Txn::Delete(DeleteTxn { path: Some(path) }))
     }
 
-    fn delete_node(&mut self, parent: &str, path: &str) {
+    fn delete_node(&mut self, parent: (&str, Spot), at: (&str, Spot)) {
         let zxid = self.zxid;
         self.overlay.update(self.tree, parent, zxid, |state| {
             state.children = state.children.saturating_sub(1);
             state.stat.pzxid = state.stat.pzxid.max(zxid.0);
         });
-        self.overlay.delete(self.tree, path, zxid);
+        self.overlay.delete(self.tree, at, zxid);
     }
 
-    fn set_data(&mut self, path: &str, data: Option<&[u8]>, version: i32) {
+    fn set_data(&mut self, path: &str, spot: Spot, data: Option<&[u8]>, version: i32) {
         let (zxid, mtime) = (self.zxid, self.now.wall.0);
         let data = Some(data.unwrap_or_default());
-        self.overlay.update_data(self.tree, path, data, zxid, |state| {
+        let at = (path, spot);
+        self.hints.place = spot.place();
+        self.hints.content_crc = self.overlay.update_data(self.tree, at, data, zxid, |state| {
             state.stat.version = version;
             state.stat.mtime = mtime;
             state.stat.mzxid = zxid.0;
@@ -265,11 +270,11 @@ impl Work<'_, '_> {
         let path = path.ok_or(ErrorCode::BadArguments)?;
         validate(&path)?;
         let acl = self.schemes.fix_up(acl, &self.context.identities)?;
-        let node = self.find(&path)?;
+        let (spot, node) = self.locate(&path)?;
         self.check_acl(node, PERM_ADMIN)?;
         let version = next_version(node.aversion(), version)?;
         let list = self.acl_list(&acl);
-        self.overlay.update(self.tree, &path, self.zxid, |state| {
+        self.overlay.update(self.tree, (&path, spot), self.zxid, |state| {
             state.stat.aversion = version;
             state.acl = list;
         });
@@ -284,9 +289,9 @@ impl Work<'_, '_> {
         self.check_session()?;
         let membership = self.membership.as_mut().ok_or(ErrorCode::Unimplemented)?;
         let text = membership.propose(reconfig, self.zxid)?;
-        let node = self.find(CONFIG)?;
+        let (spot, node) = self.locate(CONFIG)?;
         self.check_acl(node, PERM_WRITE)?;
-        self.set_data(CONFIG, Some(&text), -1);
+        self.set_data(CONFIG, spot, Some(&text), -1);
         Ok(Txn::SetData(SetDataTxn {
             path: Some(CONFIG.to_owned()),
             data: Some(text),
@@ -301,7 +306,9 @@ impl Work<'_, '_> {
         let paths = self.overlay.ephemerals_of(self.tree, session);
         for path in &paths {
             let parent = &path[..path.rfind('/').unwrap_or(0)];
-            self.delete_node(parent, path);
+            let (parent_spot, _) = self.overlay.find(self.tree, parent);
+            let (spot, _) = self.overlay.find(self.tree, path);
+            self.delete_node((parent, parent_spot), (path, spot));
         }
         self.sessions.set_closing(session);
         let listed = self.options.close_session_txn.then(|| CloseSessionTxn {
@@ -315,7 +322,13 @@ impl Work<'_, '_> {
     }
 
     fn find(&self, path: &str) -> Result<View<'_>, ErrorCode> {
-        self.overlay.find(self.tree, path).ok_or(ErrorCode::NoNode)
+        Ok(self.locate(path)?.1)
+    }
+
+    /// The znode, and where to change it.
+    fn locate(&self, path: &str) -> Result<(Spot, View<'_>), ErrorCode> {
+        let (spot, node) = self.overlay.find(self.tree, path);
+        Ok((spot, node.ok_or(ErrorCode::NoNode)?))
     }
 
     fn check_acl(&self, node: View<'_>, wanted: i32) -> Result<(), ErrorCode> {

@@ -18,7 +18,7 @@ use super::owners::{CONTAINER_OWNER, ttl_owner};
 use super::{
     Applied, Change, ChangeKind, DataTree, DigestCheck, MultiOpResult, OpResult, ZxidDigest,
 };
-use crate::base::{ErrorCode, Proposal, SessionId, Wall, Zxid};
+use crate::base::{ErrorCode, Hints, Proposal, SessionId, Wall, Zxid};
 
 /// A digest is remembered at every zxid that this divides.
 const DIGEST_LOG_INTERVAL: i64 = 128;
@@ -37,6 +37,7 @@ struct Create<'a> {
     acl: Option<&'a [Acl]>,
     owner: i64,
     parent_cversion: i32,
+    content_crc: Option<u32>,
 }
 
 impl DataTree {
@@ -49,7 +50,8 @@ impl DataTree {
     pub fn apply(&mut self, proposal: &Proposal, changes: Changes<'_>) -> Applied {
         self.forget_closed_cuts();
         let header = &proposal.header;
-        let (err, result) = self.apply_txn(header, header.kind, &proposal.txn, changes);
+        let hints = &proposal.hints;
+        let (err, result) = self.apply_txn(header, header.kind, &proposal.txn, hints, changes);
         // Only now: a snapshot named after a zxid must hold the whole of its multi
         // (ZOOKEEPER-3127).
         let zxid = proposal.zxid();
@@ -67,10 +69,11 @@ impl DataTree {
         header: &TxnHeader,
         kind: i32,
         txn: &Txn,
+        hints: &Hints,
         changes: Changes<'_>,
     ) -> (i32, OpResult) {
         let outcome = match txn {
-            Txn::Create(txn) => self.apply_create(header, kind, txn, changes),
+            Txn::Create(txn) => self.apply_create(header, kind, txn, hints, changes),
             Txn::CreateContainer(txn) => self.apply_create_container(header, txn, changes),
             Txn::CreateTtl(txn) => self.apply_create_ttl(header, txn, changes),
             Txn::Delete(txn) => match &txn.path {
@@ -79,7 +82,7 @@ impl DataTree {
                 }
                 None => Err(ErrorCode::BadArguments),
             },
-            Txn::SetData(txn) => self.apply_set_data(header, txn, changes),
+            Txn::SetData(txn) => self.apply_set_data(header, txn, hints, changes),
             Txn::SetAcl(txn) => match &txn.path {
                 Some(path) => {
                     self.set_acl(path, txn.acl.as_deref(), txn.version).map(OpResult::Stat)
@@ -111,6 +114,7 @@ impl DataTree {
         header: &TxnHeader,
         kind: i32,
         txn: &CreateTxn,
+        hints: &Hints,
         changes: Changes<'_>,
     ) -> Result<OpResult, ErrorCode> {
         let path = txn.path.as_deref().ok_or(ErrorCode::BadArguments)?;
@@ -120,6 +124,7 @@ impl DataTree {
             acl: txn.acl.as_deref(),
             owner: if txn.ephemeral { header.client_id } else { 0 },
             parent_cversion: txn.parent_cversion,
+            content_crc: hints.content_crc,
         };
         let outcome = self.create_node(&create, header, changes);
         // A session closed and another one recreated the znode before the snapshot reached its
@@ -143,6 +148,7 @@ impl DataTree {
             acl: txn.acl.as_deref(),
             owner: CONTAINER_OWNER,
             parent_cversion: txn.parent_cversion,
+            content_crc: None,
         };
         self.create_node(&create, header, changes)
     }
@@ -159,6 +165,7 @@ impl DataTree {
             acl: txn.acl.as_deref(),
             owner: ttl_owner(txn.ttl)?,
             parent_cversion: txn.parent_cversion,
+            content_crc: None,
         };
         self.create_node(&create, header, changes)
     }
@@ -167,11 +174,12 @@ impl DataTree {
         &mut self,
         header: &TxnHeader,
         txn: &SetDataTxn,
+        hints: &Hints,
         changes: Changes<'_>,
     ) -> Result<OpResult, ErrorCode> {
         let path = txn.path.as_deref().ok_or(ErrorCode::BadArguments)?;
         let (zxid, time) = (Zxid(header.zxid), header.time);
-        self.set_data(path, txn.data.as_deref(), txn.version, zxid, time, changes)
+        self.set_data(path, txn.data.as_deref(), txn.version, zxid, time, hints, changes)
             .map(OpResult::Stat)
     }
 
@@ -196,7 +204,8 @@ impl DataTree {
                     if behind_error { ErrorCode::RuntimeInconsistency } else { ErrorCode::Ok };
                 (op::ERROR, code.code(), OpResult::None)
             } else {
-                let (err, result) = self.apply_txn(header, sub.kind, &txn, changes);
+                let (err, result) =
+                    self.apply_txn(header, sub.kind, &txn, &Hints::default(), changes);
                 (sub.kind, err, result)
             };
             if first_err == 0 {
@@ -245,7 +254,8 @@ impl DataTree {
         if self.lookup(CONFIG).is_none() {
             self.add_config_node();
         }
-        let _ = self.set_data(CONFIG, Some(text), -1, Zxid(config_version), time.0, changes);
+        let (zxid, hints) = (Zxid(config_version), Hints::default());
+        let _ = self.set_data(CONFIG, Some(text), -1, zxid, time.0, &hints, changes);
     }
 
     // Primitive changes.
@@ -278,7 +288,8 @@ impl DataTree {
             ephemeral_owner: create.owner,
             ..StatPersisted::default()
         };
-        let id = self.add_node(parent, create.path, name, create.data, acl, &stat);
+        let Create { path, data, content_crc, .. } = *create;
+        let id = self.add_node(parent, path, name, data, acl, &stat, content_crc, hash);
         self.redigest(parent, parent_path);
         let stat = self.stat(id);
         let bytes = create.data.map_or(0, |data| data.len() as i64);
@@ -294,7 +305,8 @@ impl DataTree {
         Ok(OpResult::Created { path: create.path.to_owned(), stat })
     }
 
-    /// Adds a znode to every index. The stat of its parent is the caller's.
+    /// Adds a znode to every index. The stat of its parent is the caller's. `hash` is the path's.
+    #[allow(clippy::too_many_arguments)]
     fn add_node(
         &mut self,
         parent: NodeId,
@@ -303,6 +315,8 @@ impl DataTree {
         data: Option<&[u8]>,
         acl: super::acl_table::AclRef,
         stat: &StatPersisted,
+        content_crc: Option<u32>,
+        hash: u64,
     ) -> NodeId {
         self.preserve(parent);
         let blob = Blob::new(name.as_bytes(), data, &mut self.scratch);
@@ -310,11 +324,10 @@ impl DataTree {
         self.nodes.set_persisted(id, stat);
         self.nodes.get_mut(id).acl = acl;
         self.nodes.link(parent, id);
-        let hash = self.index.hash(path.as_bytes());
         self.index.insert(hash, id, &self.nodes);
         self.owners.insert(id, self.owner(id));
         self.data_size += node_size(path, data);
-        self.redigest(id, path);
+        self.redigest_with(id, path, content_crc);
         self.note_born(id);
         id
     }
@@ -383,6 +396,7 @@ impl DataTree {
         slot.blob().data_len()
     }
 
+    #[allow(clippy::too_many_arguments)]
     fn set_data(
         &mut self,
         path: &str,
@@ -390,18 +404,18 @@ impl DataTree {
         version: i32,
         zxid: Zxid,
         time: i64,
+        hints: &Hints,
         changes: Changes<'_>,
     ) -> Result<Stat, ErrorCode> {
-        let id = self.lookup(path).ok_or(ErrorCode::NoNode)?;
+        let id = self.lookup_at(hints.place, path).ok_or(ErrorCode::NoNode)?;
         self.preserve(id);
         let slot = self.nodes.get_mut(id);
-        let blob = Blob::new(slot.blob().name_bytes(), data, &mut self.scratch);
-        let grown = blob.data_len() as i64 - slot.blob().data_len() as i64;
-        slot.set_blob(blob);
+        let grown = data.map_or(0, <[u8]>::len) as i64 - slot.blob().data_len() as i64;
+        slot.set_data(data, &mut self.scratch);
         slot.version = version;
         slot.mzxid = zxid.0;
         slot.mtime = time;
-        self.redigest(id, path);
+        self.redigest_with(id, path, hints.content_crc);
         self.data_size = self.data_size.wrapping_add_signed(grown);
         let stat = self.stat(id);
         self.quota_add(path, 0, grown);
@@ -462,7 +476,8 @@ impl DataTree {
         let Some(parent) = self.lookup(parent_path) else { return };
         let acl = self.acls.intern(Some(&[Acl::world(jute::data::PERM_READ)]));
         let stat = StatPersisted { aversion: -1, ..StatPersisted::default() };
-        self.add_node(parent, CONFIG, name, Some(b""), acl, &stat);
+        let hash = self.index.hash(CONFIG.as_bytes());
+        self.add_node(parent, CONFIG, name, Some(b""), acl, &stat, None, hash);
     }
 
     /// A built-in znode of an empty tree.
@@ -470,19 +485,36 @@ impl DataTree {
         let (parent_path, name) = split(path).expect("built-in paths have a parent");
         let parent = self.lookup_exact(parent_path).expect("built-in parents come first");
         let open = super::acl_table::OPEN;
-        self.add_node(parent, path, name, Some(b""), open, &StatPersisted::default());
+        let hash = self.index.hash(path.as_bytes());
+        let stat = StatPersisted::default();
+        self.add_node(parent, path, name, Some(b""), open, &stat, None, hash);
     }
 
     // Digests.
 
     /// Brings a znode's cached digest and the tree's up to date.
     pub(super) fn redigest(&mut self, id: NodeId, path: &str) {
+        self.redigest_with(id, path, None);
+    }
+
+    /// The same, with the CRC of path and data if it is known.
+    fn redigest_with(&mut self, id: NodeId, path: &str, content_crc: Option<u32>) {
         if !self.options.digest_enabled {
             return;
         }
         let stat = self.nodes.persisted(id);
         let slot = self.nodes.get_mut(id);
-        let new = super::node_digest(path, slot.blob().data(), &stat);
+        let new = match content_crc {
+            Some(crc) if super::is_digested(path) => {
+                debug_assert_eq!(
+                    crc,
+                    super::content_crc(path, slot.blob().data().unwrap_or_default()),
+                    "the hint is the content's"
+                );
+                super::stat_digest(crc, &stat)
+            }
+            _ => super::node_digest(path, slot.blob().data(), &stat),
+        };
         let old = std::mem::replace(&mut slot.digest, new);
         self.digest = self.digest.wrapping_add(i64::from(new) - i64::from(old));
     }

@@ -62,7 +62,7 @@ use jute::data::{Acl, Stat};
 
 use crate::base::{SessionId, Zxid};
 
-pub use digest::node_digest;
+pub use digest::{content_crc, is_digested, node_digest, stat_digest};
 pub use outcome::{Applied, Change, ChangeKind, DigestCheck, MultiOpResult, OpResult, ZxidDigest};
 pub use owners::{CONTAINER_OWNER, ttl_owner};
 pub use quota::Quota;
@@ -191,6 +191,20 @@ impl DataTree {
     /// just does not exist.
     pub fn find(&self, path: &str) -> Option<Node<'_>> {
         Some(Node::new(self, self.lookup(path)?))
+    }
+
+    /// The same with a hint from [`Node::place`].
+    pub fn find_at(&self, place: Option<u32>, path: &str) -> Option<Node<'_>> {
+        Some(Node::new(self, self.lookup_at(place, path)?))
+    }
+
+    /// The znode at `path`, which probably is where [`Node::place`] said some changes ago. Whoever is
+    /// there now is recognised by its path.
+    fn lookup_at(&self, place: Option<u32>, path: &str) -> Option<NodeId> {
+        match place {
+            Some(id) if self.nodes.is_live(id) && self.nodes.is_at(id, path.as_bytes()) => Some(id),
+            _ => self.lookup(path),
+        }
     }
 
     /// The root.

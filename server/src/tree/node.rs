@@ -9,7 +9,7 @@
 //! does not confuse them is in `cut`.
 
 use jute::data::{Stat, StatPersisted};
-use triomphe::ThinArc;
+use triomphe::{Arc, ThinArc};
 
 use super::acl_table::AclRef;
 
@@ -51,6 +51,22 @@ impl Blob {
             *scratch = Vec::new();
         }
         blob
+    }
+
+    /// Puts other data of the same length in place, if nobody else holds this blob. No change and
+    /// false otherwise.
+    pub(super) fn overwrite(&mut self, data: &[u8]) -> bool {
+        if self.data().is_none_or(|old| old.len() != data.len()) {
+            return false;
+        }
+        let start = self.name_range().end;
+        self.0.with_arc_mut(|arc| match Arc::get_mut(arc) {
+            Some(whole) => {
+                whole.slice_mut()[start..].copy_from_slice(data);
+                true
+            }
+            None => false,
+        })
     }
 
     fn name_range(&self) -> std::ops::Range<usize> {
@@ -120,6 +136,14 @@ impl Slot {
         self.blob.as_ref().expect("only live ids are followed")
     }
 
+    /// Sets the data, in place if that is possible.
+    pub(super) fn set_data(&mut self, data: Option<&[u8]>, scratch: &mut Vec<u8>) {
+        let blob = self.blob.as_mut().expect("only live ids are followed");
+        if !data.is_some_and(|data| blob.overwrite(data)) {
+            *blob = Blob::new(blob.name_bytes(), data, scratch);
+        }
+    }
+
     pub(super) fn set_blob(&mut self, blob: Blob) {
         self.blob = Some(blob);
     }
@@ -175,6 +199,11 @@ impl Nodes {
     /// Number of ids that can still be given out.
     pub(super) fn is_full(&self) -> bool {
         self.free_slots.is_empty() && self.slots.len >= u32::MAX as usize - 1
+    }
+
+    /// True if there is a znode with this id.
+    pub(super) fn is_live(&self, id: NodeId) -> bool {
+        (id as usize) < self.slots.len && self.get(id).is_live()
     }
 
     pub(super) fn get(&self, id: NodeId) -> &Slot {
@@ -407,6 +436,19 @@ mod tests {
                 assert_eq!(blob.data_len(), data.unwrap_or_default().len());
             }
         }
+    }
+
+    #[test]
+    fn only_a_blob_of_ones_own_is_overwritten() {
+        let mut blob = Blob::new(b"name", Some(b"data"), &mut Vec::new());
+        assert!(blob.overwrite(b"more"));
+        assert_eq!((blob.name(), blob.data()), ("name", Some(&b"more"[..])));
+        assert!(!blob.overwrite(b"longer"));
+        let other = blob.clone();
+        assert!(!blob.overwrite(b"less"));
+        drop(other);
+        assert!(blob.overwrite(b"less"));
+        assert!(!Blob::new(b"name", None, &mut Vec::new()).overwrite(b""));
     }
 
     #[test]

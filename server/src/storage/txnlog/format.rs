@@ -36,8 +36,14 @@ pub fn check_header(bytes: &[u8]) -> Result<FileHeader, String> {
 
 /// Appends one entry.
 pub fn encode_entry(payload: &[u8], out: &mut Vec<u8>) {
+    encode_checked_entry(payload, adler32(&payload), out);
+}
+
+/// The same with the payload's Adler-32 at hand.
+pub fn encode_checked_entry(payload: &[u8], checksum: u32, out: &mut Vec<u8>) {
+    debug_assert_eq!(checksum, adler32(&payload), "the checksum is the payload's");
     out.reserve(payload.len() + ENTRY_EXTRA_BYTES);
-    i64::from(adler32(&payload)).encode(out);
+    i64::from(checksum).encode(out);
     let len = i32::try_from(payload.len()).expect("a payload is far below 2 GiB");
     len.encode(out);
     out.extend_from_slice(payload);

@@ -188,7 +188,12 @@ impl TxnLogWriter {
             format::encode_header(&mut self.buffer);
         }
         let before = self.buffer.len();
-        format::encode_entry(&proposal.payload, &mut self.buffer);
+        match proposal.hints.checksum {
+            Some(checksum) => {
+                format::encode_checked_entry(&proposal.payload, checksum, &mut self.buffer);
+            }
+            None => format::encode_entry(&proposal.payload, &mut self.buffer),
+        }
         self.since_snapshot.transactions += 1;
         self.since_snapshot.bytes += (self.buffer.len() - before) as u64;
         self.appended = zxid;
@@ -276,8 +281,10 @@ impl TxnLogWriter {
             }
             _ => {}
         }
-        let file =
-            disk.create(&temporary).map_err(|e| StorageError::io("create", &temporary, e))?;
+        // Zeros behind the end are padding, so there must be padding.
+        let append_only = self.options.force_sync && self.options.preallocate_bytes > 0;
+        let file = if append_only { disk.create_log(&temporary) } else { disk.create(&temporary) };
+        let file = file.map_err(|e| StorageError::io("create", &temporary, e))?;
         let name = names::log(first);
         tracing::info!("Creating new log file: {name}");
         let path = self.dirs.log_dir().join(name);
