@@ -4,7 +4,6 @@
 //! guard of the tree, taken before it: `REPLY-UNDER-GUARD`. Writes are parked in the outbox and
 //! collected for the pipeline; reads behind them are parked too (`SESSION-FIFO`).
 
-use bytes::Bytes;
 use jute::proto::{AuthPacket, GetSaslRequest, RequestHeader, SetSaslResponse, op};
 use jute::{Decode, Encode, Reader};
 use tracing::{info, warn};
@@ -283,7 +282,7 @@ impl Burst<'_> {
         large: u32,
     ) -> After {
         let field_max = self.shared.options.field_max;
-        let body = WriteRequest::decode(header.kind, &Bytes::copy_from_slice(body), field_max);
+        let body = WriteRequest::decode(header.kind, &self.desk.arena.copy(body), field_max);
         let last = header.kind == op::CLOSE_SESSION;
         self.submit(state, header, Body::Write(body), None, large);
         if last {

@@ -30,7 +30,7 @@ use super::ledger::Ledger;
 use super::limits::{Admitted, Full};
 use super::secure::Secure;
 use super::{ListenError, Listener, Shared};
-use crate::base::Mono;
+use crate::base::{Arena, Mono};
 use crate::outbox::{Bell, Counters, Origin, Place, Tally};
 use crate::replica::Request;
 
@@ -45,6 +45,9 @@ const POOL_BUFFERS: usize = 64;
 
 /// Larger buffers than this go back to the allocator, not to the pool, bytes.
 const POOL_BUFFER_BYTES_MAX: usize = 1024 * 1024;
+
+/// Writes handed over before the end of a turn: while their bytes are in the processor's caches.
+const HAND_OVER_REQUESTS: usize = 64;
 
 /// How long counts may wait before they are added to the metrics, ms.
 const LEDGER_MS: u64 = 20;
@@ -131,6 +134,8 @@ pub(super) struct Desk {
     pub tally: Tally,
     /// Counts since they were last added to the metrics.
     pub ledger: Ledger,
+    /// Bodies of writes on their way to the core.
+    pub arena: Arena,
     scratch: Vec<u8>,
     pool: Vec<Vec<u8>>,
 }
@@ -210,6 +215,7 @@ impl Station {
             requests: Vec::new(),
             tally: Tally::default(),
             ledger: Ledger::default(),
+            arena: Arena::default(),
             scratch: vec![0; SCRATCH_BYTES],
             pool: Vec::new(),
         };
@@ -385,12 +391,18 @@ impl Station {
             Next::Stalled => self.stalled.push(slot),
             Next::Close => self.close(shared, slot),
         }
+        if self.desk.requests.len() >= HAND_OVER_REQUESTS {
+            shared.upstream.submit(&mut self.desk.requests);
+        }
     }
 
     fn read_mail(&mut self, shared: &Shared) {
         let (mail, touched) = {
             let mut slots = self.inbox.slots.lock();
             slots.asleep = false;
+            if slots.mail.is_empty() && slots.touched.is_empty() {
+                return;
+            }
             (std::mem::take(&mut slots.mail), std::mem::take(&mut slots.touched))
         };
         for place in &touched {
