@@ -6,7 +6,11 @@
 //! held. A member of an ensemble has actions that need the replica loop, so there every event goes
 //! through its mailbox and the lock is only ever taken by one thread.
 //!
-//! Lock order: core, then tree (read). Nobody takes the core with a guard of the tree in hand.
+//! Small groups of commits are applied there, too, by the log thread that made them durable: one
+//! thread less that has to wake up. Whoever applies takes the commits off their queue with the
+//! applier in hand, so they are applied in order.
+//!
+//! Lock order: applier, core, tree. Nobody takes the core with a guard of the tree in hand.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,11 +20,13 @@ use parking_lot::{Mutex, MutexGuard};
 use super::log_loop::LogBox;
 use super::outcome::AbortOnPanic;
 use super::replica_loop::{Control, CoreBox};
+use crate::apply::Applier;
 use crate::base::{Mono, Now, Proposal, SessionId};
 use crate::metrics::Metrics;
 use crate::net::{Upstream, clock};
 use crate::outbox::Origin;
 use crate::replica::{Action, Commit, Event, Replica, Request};
+use crate::storage::Durable;
 use crate::tree::cell::TreeReader;
 
 /// The core, and where its actions go.
@@ -29,6 +35,7 @@ pub(super) struct Core {
     /// Every thread may run the core: a standalone server.
     direct: bool,
     tree: TreeReader,
+    applier: Mutex<Applier>,
     log: Arc<LogBox>,
     inbox: Arc<CoreBox>,
     metrics: Arc<Metrics>,
@@ -39,6 +46,8 @@ pub(super) struct Inner {
     pub replica: Replica<Origin>,
     /// Committed, in order, not yet taken by the replica loop.
     pub commits: VecDeque<Commit<Origin>>,
+    /// How far the log of a standalone server is known to be on disk.
+    pub durable: Durable,
     /// No more requests.
     pub stopping: bool,
     actions: Vec<Action<Origin>>,
@@ -48,7 +57,8 @@ pub(super) struct Inner {
 impl Core {
     pub fn new(
         replica: Replica<Origin>,
-        tree: TreeReader,
+        applier: Applier,
+        durable: Durable,
         log: Arc<LogBox>,
         inbox: Arc<CoreBox>,
         metrics: Arc<Metrics>,
@@ -57,11 +67,13 @@ impl Core {
         let inner = Inner {
             replica,
             commits: VecDeque::new(),
+            durable,
             stopping: false,
             actions: Vec::new(),
             appends: Vec::new(),
         };
-        Self { inner: Mutex::new(inner), direct, tree, log, inbox, metrics }
+        let (tree, applier) = (applier.reader(), Mutex::new(applier));
+        Self { inner: Mutex::new(inner), direct, tree, applier, log, inbox, metrics }
     }
 
     pub fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -71,6 +83,52 @@ impl Core {
     /// True if every thread may run the core.
     pub fn is_direct(&self) -> bool {
         self.direct
+    }
+
+    /// The applier. Take it before the core.
+    pub fn applier(&self) -> MutexGuard<'_, Applier> {
+        self.applier.lock()
+    }
+
+    /// The log thread of a standalone server made everything up to `durable` durable: commits it,
+    /// and applies it here and now.
+    pub fn commit(&self, durable: Durable) {
+        let now = clock::now();
+        let stopping = {
+            let mut inner = self.lock();
+            inner.durable = durable;
+            self.run(&mut inner, now, [Event::Durable(durable.zxid())]);
+            inner.stopping
+        };
+        self.apply(now);
+        if stopping {
+            // The replica loop waits for the last of them.
+            self.inbox.post(Control::Commits);
+        }
+    }
+
+    /// The log thread said so. It may have said more since.
+    pub fn note_durable(&self, durable: Durable) {
+        let mut inner = self.lock();
+        if durable.zxid() > inner.durable.zxid() {
+            inner.durable = durable;
+        }
+    }
+
+    /// Applies what is committed on a standalone server.
+    pub fn apply(&self, now: Now) {
+        let mut applier = self.applier();
+        let mut commits = std::mem::take(&mut self.lock().commits);
+        if commits.is_empty() {
+            return;
+        }
+        self.metrics.request_commit_queued.add(commits.len() as i64);
+        let last = applier.run(now, &mut commits);
+        let mut inner = self.lock();
+        if inner.commits.capacity() == 0 {
+            inner.commits = commits;
+        }
+        self.run(&mut inner, now, [Event::Applied(last)]);
     }
 
     /// Runs events on a standalone server: appends go to the log at once, commits stay for the

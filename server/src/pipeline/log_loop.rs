@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
+use super::core::Core;
 use super::mailbox::Mailbox;
 use super::replica_loop::{Control, CoreBox};
 use super::{Exit, Options, Outcome};
@@ -13,6 +14,10 @@ use crate::base::Proposal;
 use crate::metrics::Metrics;
 use crate::net::clock;
 use crate::storage::{StorageError, TxnLogWriter};
+
+/// Groups of up to so many transactions are applied by the log thread: then the other thread's
+/// wake-up would cost more than it helps. With larger ones the disk would wait for the tree.
+const APPLY_HERE_MAX: i64 = 64;
 
 /// The log thread's mailbox.
 pub(super) type LogBox = Mailbox<Order, Arc<Proposal>>;
@@ -29,6 +34,8 @@ pub(super) enum Order {
 pub(super) struct LogLoop {
     pub inbox: Arc<LogBox>,
     pub core: Arc<CoreBox>,
+    /// The core itself, on a standalone server.
+    pub direct: Option<Arc<Core>>,
     pub writer: TxnLogWriter,
     pub options: Options,
     pub metrics: Arc<Metrics>,
@@ -134,9 +141,12 @@ impl LogLoop {
         let committed = self.writer.commit()?;
         let count = std::mem::take(&mut self.pending) as i64;
         self.flushed = Instant::now();
-        self.core.post(Control::Durable(committed.durable));
-        let ms = committed.sync_time.as_millis() as i64;
         let all = clock::micros().saturating_sub(std::mem::replace(&mut self.oldest, u64::MAX));
+        match &self.direct {
+            Some(core) if count <= APPLY_HERE_MAX => core.commit(committed.durable),
+            _ => self.core.post(Control::Durable(committed.durable)),
+        }
+        let ms = committed.sync_time.as_millis() as i64;
         let metrics = &self.metrics;
         metrics.fsynctime.add(ms);
         metrics.rookeeper_fsync_seconds.add(committed.sync_time.as_micros() as u64, 1);

@@ -134,18 +134,6 @@ impl Pipeline {
             }
             None => (None, Vec::new()),
         };
-        let log_loop = log_loop::LogLoop {
-            inbox: log.clone(),
-            core: inbox.clone(),
-            writer,
-            options: options.clone(),
-            metrics: parts.metrics.clone(),
-            outcome: parts.outcome.clone(),
-            slow_syncs: slow_syncs.clone(),
-            pending: 0,
-            flushed: Instant::now(),
-            oldest: u64::MAX,
-        };
         let snapshots = snapshots::Snapshots::new(
             dirs,
             snapshot,
@@ -160,15 +148,32 @@ impl Pipeline {
         let chronicle = sight.clone().zip(replica.peer()).map(|(sight, peer)| {
             Chronicle::new(metrics.clone(), sight, peer, options.ack_logging_frequency)
         });
-        let tree = applier.reader();
-        let core = Core::new(replica, tree, log.clone(), inbox.clone(), metrics.clone());
-        let core = Arc::new(core);
+        let core = Arc::new(Core::new(
+            replica,
+            applier,
+            parts.durable,
+            log.clone(),
+            inbox.clone(),
+            metrics.clone(),
+        ));
+        let log_loop = log_loop::LogLoop {
+            inbox: log.clone(),
+            core: inbox.clone(),
+            direct: core.is_direct().then(|| core.clone()),
+            writer,
+            options: options.clone(),
+            metrics: metrics.clone(),
+            outcome: parts.outcome.clone(),
+            slow_syncs: slow_syncs.clone(),
+            pending: 0,
+            flushed: Instant::now(),
+            oldest: u64::MAX,
+        };
         let replica_loop = ReplicaLoop::new(
             inbox.clone(),
             log,
             core.clone(),
             metrics,
-            applier,
             registry,
             snapshots,
             host,

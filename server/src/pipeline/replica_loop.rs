@@ -12,7 +12,7 @@ use super::host::{Host, NewTree};
 use super::log_loop::{LogBox, Order};
 use super::mailbox::Mailbox;
 use super::snapshots::{Asked, Snapshots};
-use crate::apply::{Applier, Duty};
+use crate::apply::Duty;
 use crate::base::{Mono, Now, Proposal, SessionId};
 use crate::metrics::Metrics;
 use crate::net::clock;
@@ -55,7 +55,6 @@ pub(super) struct ReplicaLoop {
     log: Arc<LogBox>,
     core: Arc<Core>,
     metrics: Arc<Metrics>,
-    applier: Applier,
     registry: Arc<Registry>,
     snapshots: Snapshots,
     /// Of a member of an ensemble.
@@ -79,7 +78,6 @@ impl ReplicaLoop {
         log: Arc<LogBox>,
         core: Arc<Core>,
         metrics: Arc<Metrics>,
-        applier: Applier,
         registry: Arc<Registry>,
         snapshots: Snapshots,
         host: Option<Host>,
@@ -90,7 +88,6 @@ impl ReplicaLoop {
             log,
             core,
             metrics,
-            applier,
             registry,
             snapshots,
             host,
@@ -136,7 +133,7 @@ impl ReplicaLoop {
         }
         self.snapshots.finish();
         self.log.post(Order::Stop);
-        info!(last = %self.applier.read().last_zxid(), "replica loop ended");
+        info!(last = %self.core.applier().read().last_zxid(), "replica loop ended");
     }
 
     fn timeout(&self, now: Mono) -> Option<Duration> {
@@ -147,23 +144,26 @@ impl ReplicaLoop {
         match message {
             Control::Durable(durable) => {
                 self.snapshots.durable(durable);
+                if self.core.is_direct() {
+                    self.core.note_durable(durable);
+                }
                 self.feed(now, Event::Durable(durable.zxid()));
                 if self.snapshots.is_wanted() {
-                    self.snapshots.take(&mut self.applier, None);
+                    self.snapshots.take(&mut self.core.applier(), None);
                 }
             }
             Control::Heard(session, at, timeout_ms) => {
                 self.feed(now, Event::Heard(vec![(session, at, timeout_ms)]));
             }
-            Control::SnapshotDue => self.snapshots.take(&mut self.applier, None),
-            Control::SnapshotFor(asked) => self.snapshots.take(&mut self.applier, Some(asked)),
-            Control::SnapshotDone => self.snapshots.done(&mut self.applier),
+            Control::SnapshotDue => self.snapshot(None),
+            Control::SnapshotFor(asked) => self.snapshot(Some(asked)),
+            Control::SnapshotDone => self.snapshots.done(),
             Control::Commits => {}
             Control::Zab(event) => self.feed(now, Event::Zab(*event)),
             Control::Replaced { tree, durable, event } => {
                 self.apply(now);
                 if let Some(tree) = tree {
-                    self.applier.replace(*tree);
+                    self.core.applier().replace(*tree);
                     self.show_membership(now);
                 }
                 self.snapshots.durable(durable);
@@ -172,6 +172,15 @@ impl ReplicaLoop {
             Control::LogFailed => self.failed = true,
             Control::Stop => self.stopping = true,
         }
+    }
+
+    fn snapshot(&mut self, asked: Option<Asked>) {
+        // With the applier in hand the tree cannot get ahead of what is known of the log.
+        let mut applier = self.core.applier();
+        if self.core.is_direct() {
+            self.snapshots.durable(self.core.lock().durable);
+        }
+        self.snapshots.take(&mut applier, asked);
     }
 
     fn feed(&mut self, now: Now, event: Event<Origin>) {
@@ -231,7 +240,7 @@ impl ReplicaLoop {
         match action {
             zab::Action::Open(serving, _) => {
                 self.apply(now);
-                self.applier.set_duty(match serving {
+                self.core.applier().set_duty(match serving {
                     zab::Serving::Leader => Duty::Leader,
                     _ => Duty::Learner,
                 });
@@ -261,9 +270,10 @@ impl ReplicaLoop {
             zab::Action::SendSnapshot { link, zxid } => {
                 self.apply(now);
                 let Some(host) = &self.host else { return };
-                match self.applier.open_cut(CutLimits::default()) {
+                let mut applier = self.core.applier();
+                match applier.open_cut(CutLimits::default()) {
                     Ok(cut) if cut.zxid() == zxid => {
-                        host.ensemble().send_snapshot(link, zxid, cut, self.applier.reader());
+                        host.ensemble().send_snapshot(link, zxid, cut, applier.reader());
                     }
                     Ok(cut) => {
                         let at = cut.zxid();
@@ -297,7 +307,7 @@ impl ReplicaLoop {
     }
 
     fn host_performs(&self, action: zab::Action) {
-        let end = self.applier.read().last_zxid();
+        let end = self.core.applier().read().last_zxid();
         if let Some(host) = &self.host {
             host.perform(action, end);
         }
@@ -307,7 +317,7 @@ impl ReplicaLoop {
     fn show_membership(&mut self, now: Now) {
         let membership = self.core.lock().replica.peer().map(|peer| peer.membership().clone());
         if let Some(membership) = membership {
-            self.applier.set_config(now, &membership.render(), membership.version());
+            self.core.applier().set_config(now, &membership.render(), membership.version());
         }
     }
 
@@ -380,18 +390,13 @@ impl ReplicaLoop {
 
     fn apply(&mut self, now: Now) {
         if self.core.is_direct() {
-            let mut core = self.core.lock();
-            if self.commits.is_empty() {
-                std::mem::swap(&mut self.commits, &mut core.commits);
-            } else {
-                self.commits.append(&mut core.commits);
-            }
+            return self.core.apply(now);
         }
         if self.commits.is_empty() {
             return;
         }
         self.metrics.request_commit_queued.add(self.commits.len() as i64);
-        let last = self.applier.run(now, &mut self.commits);
+        let last = self.core.applier().run(now, &mut self.commits);
         self.feed(now, Event::Applied(last));
     }
 }

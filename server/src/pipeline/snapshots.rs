@@ -127,7 +127,7 @@ impl Snapshots {
     }
 
     /// The snapshot thread is done.
-    pub fn done(&mut self, _applier: &mut Applier) {
+    pub fn done(&mut self) {
         let Some(thread) = self.running.take() else { return };
         match thread.join() {
             Ok(Ok(())) => {}
