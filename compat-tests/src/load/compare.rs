@@ -115,9 +115,15 @@ impl Row {
         }
     }
 
-    /// Ours divided by Java or by the floor.
+    /// Ours divided by Java or by the floor: the median over the rounds. What is measured one right
+    /// after the other is compared, so that a slow minute of the machine does not decide.
     pub(super) fn ratio(&self, to: &Cell) -> Option<f64> {
-        Some(self.ours.median()? / to.median()?)
+        if self.ours.samples.len() != to.samples.len() {
+            return Some(self.ours.median()? / to.median()?);
+        }
+        let samples =
+            self.ours.samples.iter().zip(&to.samples).map(|(ours, to)| ours / to).collect();
+        Cell { samples }.median()
     }
 
     pub(super) fn demand(mut self, target: impl Into<String>, met: Option<bool>) -> Self {
@@ -364,7 +370,8 @@ fn snapshot(options: &Options, targets: &mut [Target], table: &mut Table) -> Res
             }
         }
     }
-    let more = with.ours.median().zip(without.ours.median()).map(|(a, b)| a - b);
+    let more = with.ours.samples.iter().zip(&without.ours.samples).map(|(a, b)| a - b).collect();
+    let more = Cell { samples: more }.median();
     table.rows.push(without);
     table.rows.push(with.demand("≤ 20 more", more.map(|ms| ms <= 20.0)));
     Ok(())
@@ -438,8 +445,10 @@ mod tests {
         let mut row = Row::new("CPU, µs");
         row.ours.samples = vec![3.0, 1.0, 2.0];
         row.java.samples = vec![1234567.8];
+        row.floor.samples = vec![1.0, 2.0, 0.5];
         let table = Table { rows: vec![row.demand("≤ 3", Some(false))], runs: vec![] };
-        let line = "| CPU, µs | 2.00 | 1\u{202f}234\u{202f}568 | – | 0.00 | – | ≤ 3 | **missed** |";
+        let line =
+            "| CPU, µs | 2.00 | 1\u{202f}234\u{202f}568 | 1.00 | 0.00 | 3.00 | ≤ 3 | **missed** |";
         assert_eq!(table.markdown().lines().last(), Some(line));
     }
 }
