@@ -31,6 +31,9 @@ const NODE_EXISTS: i32 = -110;
 /// Clients that write.
 const WRITERS: usize = 2;
 
+/// Between two writes of a client, so that a long run leaves a tree that can still be compared.
+const PACE: Duration = Duration::from_millis(8);
+
 /// How long a client waits for an answer before it asks another server.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -90,6 +93,7 @@ fn write(writer: usize, addresses: &[SocketAddr], shared: &Shared) {
                     let code = set_data(&mut session, "/register", format!("{next:09}").as_bytes());
                     ensure!(code? == 0, "setData failed");
                 }
+                thread::sleep(PACE);
             }
             Ok(())
         })();
@@ -281,7 +285,7 @@ fn cut_for_a_while(
         all.network().cut(*from, *to, cut);
     }
     // Longer than it takes to notice, or not.
-    let result = more(all, shared, 20).and_then(|()| more(all, shared, 400));
+    let result = more(all, shared, 20).and_then(|()| more(all, shared, 300));
     for (from, to) in links {
         all.network().cut(*from, *to, Cut::None);
     }

@@ -45,6 +45,9 @@ fn four_servers() -> Result<()> {
     fs::create_dir_all(home.join("conf"))?;
     for entry in fs::read_dir(sources)? {
         let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            continue;
+        }
         fs::copy(entry.path(), home.join("scripts").join(entry.file_name()))?;
     }
     let members: Vec<String> = (1..=4)
