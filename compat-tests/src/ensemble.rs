@@ -49,6 +49,8 @@ pub type Member = (Kind, Part);
 pub struct Ensemble {
     servers: Vec<Server>,
     network: Option<Network>,
+    /// Quorum and election ports, by place.
+    ports: Vec<(u16, u16)>,
     home: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
 }
@@ -118,7 +120,7 @@ impl Ensemble {
             fs::write(server.data_dir().join("myid"), format!("{sid}\n"))?;
             servers.push(server);
         }
-        Ok(Self { servers, network, home, _turn: turn })
+        Ok(Self { servers, network, ports: real, home, _turn: turn })
     }
 
     /// The network of an ensemble that was made with one.
@@ -142,6 +144,11 @@ impl Ensemble {
     /// The server with this sid.
     pub fn server(&mut self, sid: usize) -> &mut Server {
         &mut self.servers[sid - 1]
+    }
+
+    /// Quorum and election port of a server.
+    pub fn ports(&self, sid: usize) -> (u16, u16) {
+        self.ports[sid - 1]
     }
 
     /// All sids.
@@ -320,12 +327,17 @@ impl Ensemble {
         let mut text = String::new();
         for (server, sid) in self.servers.iter().zip(1..) {
             let log = server.log();
-            let lines: Vec<&str> = log.lines().filter(|l| !l.contains("environment:")).collect();
+            let lines: Vec<&str> = log.lines().filter(is_telling).collect();
             let end = lines[lines.len().saturating_sub(60)..].join("\n");
             let _ = writeln!(text, "---- server {sid}, {}:\n{end}", server.kind());
         }
         text
     }
+}
+
+/// True unless every start or every question to a server writes such a line.
+fn is_telling(line: &&str) -> bool {
+    !line.contains("environment:") && !line.contains("four-letter word") && !line.contains("\tat ")
 }
 
 /// Waits until the server of this session has seen everything committed before.

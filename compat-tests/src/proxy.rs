@@ -11,10 +11,14 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use crate::server::free_port;
+
+/// How long a leader may take until it listens for learners.
+const LISTENS_LATER: Duration = Duration::from_secs(2);
 
 /// What happens to connections between two servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +161,7 @@ fn serve(link: &Arc<Link>, caller: TcpStream, real: u16, back: Option<u16>) {
         return;
     }
     let carried = (|| -> std::io::Result<()> {
-        let called = TcpStream::connect((Ipv4Addr::LOCALHOST, real))?;
+        let called = connect(link, real, back.is_none())?;
         for stream in [&caller, &called] {
             stream.set_nodelay(true)?;
             link.open().push(stream.try_clone()?);
@@ -173,6 +177,20 @@ fn serve(link: &Arc<Link>, caller: TcpStream, real: u16, back: Option<u16>) {
     })();
     // The caller sees it: its connection is closed.
     drop(carried);
+}
+
+/// Connects to the server behind a port. A learner may be there before its leader listens and asks
+/// again when it is refused; through here it is not refused, so that is done for it.
+fn connect(link: &Link, real: u16, patiently: bool) -> std::io::Result<TcpStream> {
+    let deadline = Instant::now() + LISTENS_LATER;
+    loop {
+        let result = TcpStream::connect((Ipv4Addr::LOCALHOST, real));
+        let again = patiently && link.cut() == Cut::None && Instant::now() < deadline;
+        if result.is_ok() || !again {
+            return result;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Reads to the end and keeps nothing.

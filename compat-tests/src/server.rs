@@ -87,9 +87,14 @@ impl Server {
 
     /// Adds a line to `zoo.cfg`; a later one of the same key wins over an earlier one.
     pub fn set(mut self, key: &str, value: impl ToString) -> Self {
+        self.change(key, value);
+        self
+    }
+
+    /// Changes a line of `zoo.cfg` for the next start.
+    pub fn change(&mut self, key: &str, value: impl ToString) {
         self.settings.retain(|(k, _)| k != key);
         self.settings.push((key.to_owned(), value.to_string()));
-        self
     }
 
     /// Adds a JVM flag such as `-Dzookeeper.skipACL=yes`; ours gets it in `SERVER_JVMFLAGS` too.

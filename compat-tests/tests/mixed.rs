@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use compat_tests::ensemble::{
-    Ensemble, Member, Part, close, delete, event, exists, releases, set_data, watch,
+    Ensemble, Member, Part, close, delete, event, exists, releases, set_data, sync, watch,
 };
 use compat_tests::server::Kind;
 use compat_tests::wire::{Hello, Session, create_body};
@@ -49,6 +49,7 @@ fn roles(leader: Kind, learner: Kind) -> Result<()> {
     for learner in [1, 3] {
         writes(&mut all, learner, 2)?;
         writes(&mut all, 2, learner)?;
+        syncs(&mut all, learner, 2)?;
         watches(&mut all, learner, 2)?;
         watches(&mut all, 2, learner)?;
         moves(&mut all, learner, 2)?;
@@ -99,6 +100,23 @@ fn writes(all: &mut Ensemble, here: usize, there: usize) -> Result<()> {
     watch(&mut b, op::EXISTS, &format!("{base}/e"))?;
     close(a)?;
     ensure!(event(&mut b)? == (DELETED, 3, format!("{base}/e")));
+    close(b)
+}
+
+/// What one side was told is done, a learner shows after `sync`.
+fn syncs(all: &mut Ensemble, learner: usize, leader: usize) -> Result<()> {
+    let mut a = all.session(leader)?;
+    let mut b = all.session(learner)?;
+    let path = format!("/y{learner}");
+    ensure!(a.create(&path, b"", 0)? == 0);
+    for n in 0..50 {
+        let data = format!("{n}").into_bytes();
+        ensure!(set_data(&mut a, &path, &data)? == 0);
+        sync(&mut b)?;
+        let seen = b.data(&path)?;
+        ensure!(seen == Ok(data), "{seen:?} after sync, not {n}");
+    }
+    close(a)?;
     close(b)
 }
 

@@ -1,0 +1,202 @@
+//! Ensembles of other shapes, of both kinds of servers: releases side by side, a leader that is cut
+//! off, a follower that stands still, groups with weights, servers with several addresses.
+//!
+//! `COMPAT_MATRIX=full` takes all placements of two Java releases and ours.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use compat_tests::ensemble::{Ensemble, Member, Part, close, exists, releases};
+use compat_tests::proxy::Cut;
+use compat_tests::server::{Kind, RELEASES, TARGET, free_port};
+use compat_tests::wire::{Hello, create_body};
+use jute::proto::op;
+
+const JAVA: Kind = Kind::Java(TARGET);
+const OURS: Kind = Kind::Rookeeper;
+const EPHEMERAL: i32 = 1;
+
+/// What is cut off or stands still is noticed after two seconds.
+const IMPATIENT: [(&str, &str); 3] = [("tickTime", "500"), ("syncLimit", "4"), ("initLimit", "60")];
+
+fn voters<const N: usize>(kinds: [Kind; N]) -> [Member; N] {
+    kinds.map(|kind| (kind, Part::Participant))
+}
+
+/// A write at each of these servers; what is written has the server's sid in its name.
+fn write_at_each(all: &mut Ensemble, sids: &[usize], name: &str) -> Result<()> {
+    for sid in sids {
+        let mut session = all.session(*sid)?;
+        let code = session.create(&format!("/{name}{sid}"), b"", 0)?;
+        ensure!(code == 0, "create at {sid}: {code}\n{}", all.logs());
+        close(session)?;
+    }
+    Ok(())
+}
+
+/// One number of a server's `mntr`.
+fn metric(all: &mut Ensemble, sid: usize, name: &str) -> Result<Option<f64>> {
+    let text = all.server(sid).four_letter_word("mntr")?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.map(|rest| rest.trim().parse().context("a number")).transpose()
+}
+
+/// All placements of 3.8.6, 3.9.5 and ours on three servers, or one of each turned round.
+#[test]
+fn releases_side_by_side() {
+    let kinds = [Kind::Java("3.8.6"), JAVA, OURS];
+    let run = |placement: [Kind; 3]| -> Result<()> {
+        let begun = Instant::now();
+        let mut all = Ensemble::new("versions", &voters(placement), &[], &[])?;
+        all.start(&[1, 2, 3])?;
+        let leader = all.await_leader(&[1, 2, 3])?;
+        write_at_each(&mut all, &[1, 2, 3], "v")?;
+        all.assert_same(&[1, 2, 3])?;
+        let names = placement.map(|kind| kind.to_string()).join(" ");
+        println!("{names}: {leader} leads, ok, {} s", begun.elapsed().as_secs());
+        Ok(())
+    };
+    let full = releases().len() == RELEASES.len();
+    for n in 0..27 {
+        let placement = [n / 9, n / 3 % 3, n % 3].map(|kind| kinds[kind]);
+        let turned = [[2, 0, 1], [1, 2, 0], [0, 1, 2]];
+        if full || turned.iter().any(|turn| turn.map(|kind| kinds[kind]) == placement) {
+            run(placement).unwrap();
+        }
+    }
+}
+
+/// Server 3 leads and is cut off: the others elect, it stops serving, and forgets what only it has.
+/// Then one of the others stands still, is dropped, and comes back.
+fn leader_cut_off(leader: Kind, others: Kind) -> Result<()> {
+    let begun = Instant::now();
+    let members = voters([others, others, leader]);
+    let mut all = Ensemble::with_network("partition", &members, &IMPATIENT, &[])?;
+    all.start(&[2, 3])?;
+    all.await_mode(3, "leader")?;
+    all.start(&[1])?;
+    all.await_leader(&[1, 2, 3])?;
+    let mut kept = all.session(1)?;
+    ensure!(kept.create("/kept", b"", EPHEMERAL)? == 0);
+    let again = Hello::again(&kept.connected);
+    all.assert_same(&[1, 2, 3])?;
+
+    let mut lost = all.session(3)?;
+    for sid in [1, 2] {
+        all.network().cut(3, sid, Cut::Silent);
+    }
+    lost.post(op::CREATE, &create_body("/lost", b"", 0))?;
+    let new = all.await_leader(&[1, 2])?;
+    all.until("the old leader no longer serves", |all| Ok(all.server(3).mode().is_none()))?;
+    write_at_each(&mut all, &[1, 2], "majority")?;
+    // The session goes on under the new leader, with what it holds.
+    drop(kept);
+    let mut kept = all.session_with(new, &again)?;
+    ensure!(exists(&mut kept, "/kept")?, "the ephemeral did not survive the leader");
+
+    for sid in [1, 2] {
+        all.network().cut(3, sid, Cut::None);
+    }
+    all.await_leader(&[1, 2, 3])?;
+    all.assert_same(&[1, 2, 3])?;
+    let mut session = all.session(3)?;
+    ensure!(!exists(&mut session, "/lost")?, "what no quorum had is there");
+    close(session)?;
+    close(kept)?;
+
+    let leader_now = all.await_leader(&[1, 2, 3])?;
+    let still = if leader_now == 3 { 1 } else { 3 };
+    let all_follow = |all: &mut Ensemble, count: f64| {
+        all.until(&format!("{count} followers are in sync"), |all| {
+            Ok(metric(all, leader_now, "zk_synced_followers")? == Some(count))
+        })
+    };
+    all_follow(&mut all, 2.0)?;
+    all.server(still).pause(true)?;
+    let dropped = all_follow(&mut all, 1.0);
+    all.server(still).pause(false)?;
+    dropped?;
+    all_follow(&mut all, 2.0)?;
+    all.assert_same(&[1, 2, 3])?;
+    println!("{leader} cut off from {others}: ok, {} s", begun.elapsed().as_secs());
+    Ok(())
+}
+
+#[test]
+fn ours_is_cut_off_from_java() {
+    leader_cut_off(OURS, JAVA).unwrap();
+}
+
+#[test]
+fn java_is_cut_off_from_ours() {
+    leader_cut_off(JAVA, OURS).unwrap();
+}
+
+/// Three groups. A quorum is more than half of the weight in more than half of the groups.
+#[test]
+fn groups_with_weights() {
+    let run = || -> Result<()> {
+        let settings = [
+            ("group.1", "1:2"),
+            ("group.2", "3:4"),
+            ("group.3", "5"),
+            ("weight.1", "1"),
+            ("weight.2", "1"),
+            ("weight.3", "2"),
+            ("weight.4", "1"),
+            ("weight.5", "1"),
+        ];
+        let settings: Vec<_> = settings.into_iter().chain(IMPATIENT).collect();
+        let members = voters([OURS, JAVA, OURS, OURS, JAVA]);
+        let mut all = Ensemble::new("groups", &members, &settings, &[])?;
+        all.start(&[1, 2, 3, 4, 5])?;
+        all.await_leader(&[1, 2, 3, 4, 5])?;
+        write_at_each(&mut all, &[1, 2, 3, 4, 5], "all")?;
+        // The first group is gone, and of the second a third of the weight: two servers of five
+        // are a quorum.
+        for sid in [1, 2, 4] {
+            all.server(sid).kill_9()?;
+        }
+        all.await_leader(&[3, 5])?;
+        write_at_each(&mut all, &[3, 5], "two")?;
+        // Three servers of five, and two whole groups do not have half of their weight.
+        all.start(&[1, 2, 4])?;
+        all.await_leader(&[1, 2, 3, 4, 5])?;
+        for sid in [3, 5] {
+            all.server(sid).kill_9()?;
+        }
+        for sid in [1, 2, 4] {
+            let what = format!("server {sid} no longer serves");
+            all.until(&what, |all| Ok(all.server(sid).mode().is_none()))?;
+        }
+        all.start(&[3, 5])?;
+        all.await_leader(&[1, 2, 3, 4, 5])?;
+        all.assert_same(&[1, 2, 3, 4, 5])
+    };
+    run().unwrap();
+}
+
+/// Each server has two addresses, and for its peers nobody listens at the first.
+#[test]
+fn several_addresses() {
+    let run = || -> Result<()> {
+        let flags = ["-Dzookeeper.multiAddress.enabled=true"];
+        let mut all = Ensemble::new("addresses", &voters([JAVA, OURS, OURS]), &IMPATIENT, &flags)?;
+        for sid in 1..=3 {
+            for other in 1..=3 {
+                let (quorum, election) = all.ports(other);
+                let (dead, dead_too) = (free_port(), free_port());
+                let good = format!("127.0.0.1:{quorum}:{election}");
+                // A server binds all of its own.
+                let line = format!("127.0.0.1:{dead}:{dead_too}|{good}");
+                all.server(sid).change(&format!("server.{other}"), line);
+            }
+        }
+        all.start(&[1, 2, 3])?;
+        all.await_leader(&[1, 2, 3])?;
+        write_at_each(&mut all, &[1, 2, 3], "a")?;
+        all.assert_same(&[1, 2, 3])
+    };
+    run().unwrap();
+}
