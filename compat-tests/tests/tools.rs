@@ -108,13 +108,12 @@ fn transaction_logs() {
     let log = &files(&dir, "log.")[0];
     let home = home.path();
     let dump = same("persistence.TxnLogToolkit", "txnlog", &[log], home, "");
+    let all: String = files(&dir, "log.")
+        .iter()
+        .map(|log| same("persistence.TxnLogToolkit", "txnlog", &["-d", log], home, ""))
+        .collect();
     for part in ["createSession", "createContainer", "createTTL", "multi", "closeSession"] {
-        let all: String = files(&dir, "log.")
-            .iter()
-            .map(|log| same("persistence.TxnLogToolkit", "txnlog", &["-d", log], home, ""))
-            .collect();
         assert!(all.contains(part), "no {part} in {all}");
-        break;
     }
     assert!(dump.lines().count() > 10, "{dump}");
     same("persistence.TxnLogToolkit", "txnlog", &["-h"], home, "");
@@ -134,7 +133,10 @@ fn transaction_logs() {
     let repaired = |mut command: Command, input: &str, extra: &[&str]| {
         let output = run_in(&mut command, extra, &damaged, home, input);
         let fixed = format!("{damaged}.fixed");
-        let bytes = fs::read(&fixed).unwrap();
+        let mut bytes = fs::read(&fixed).unwrap();
+        // Java's file is preallocated.
+        let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+        bytes.truncate(end);
         fs::remove_file(&fixed).unwrap();
         (stdout(&output), output.status.code(), bytes)
     };
@@ -196,17 +198,15 @@ fn snapshots() {
         assert_eq!(java, ours, "{arguments:?}");
         assert!(ours.2.len() > 20, "{ours:?}");
     }
-    for arguments in [&["-json", last.as_str()][..]] {
-        let class = format!("{SERVER}SnapshotFormatter");
-        let [java, ours] = [java(&class), ours("snapshot")].map(|command| {
-            let output = run(command, arguments, home, "");
+    let [java_json, our_json] =
+        [java("org.apache.zookeeper.server.SnapshotFormatter"), ours("snapshot")].map(|command| {
+            let output = run(command, &["-json", last], home, "");
             let mut value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
             value[2]["timestamp"] = 0.into();
             sort(&mut value[3]);
             value
         });
-        assert_eq!(java, ours);
-    }
+    assert_eq!(java_json, our_json);
     same("SnapshotFormatter", "snapshot", &["-d", "-json", last], home, "");
     same("SnapshotFormatter", "snapshot", &[], home, "");
     same("SnapshotFormatter", "snapshot", &["/nope"], home, "");

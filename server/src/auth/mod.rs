@@ -24,6 +24,8 @@ mod tests;
 mod verify;
 
 pub use context::{ClientAuth, Tls, TlsError, TlsOptions, subject};
-pub use sasl::{Exchange, QuorumSasl, QuorumSaslOptions, SaslError, SaslLogin, SaslOptions, Step};
+pub use sasl::{
+    Exchange, QuorumSasl, QuorumSaslOptions, SaslError, SaslLogin, SaslOptions, SaslUser, Step,
+};
 pub use store::{Secret, StoreError, StoreFormat, StoreOptions};
 pub use stream::{Cutter, ReadHalf, Stream, WriteHalf};

@@ -13,6 +13,7 @@ mod help;
 mod logging;
 mod notify;
 mod purge;
+mod secure;
 mod serve;
 mod shell;
 mod signals;

@@ -4,7 +4,9 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use super::exit;
+use super::shell::ClientConfig;
+use super::{exit, secure};
+use crate::client::{Dial, Wire};
 
 /// For connecting, and between two pieces of the answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,11 +28,17 @@ pub(super) fn run(arguments: &[String]) -> i32 {
         eprintln!("For input string: \"{port}\"");
         return exit::UNEXPECTED;
     };
-    if secure.eq_ignore_ascii_case("true") {
-        eprintln!("TLS is not supported by this command yet");
-        return exit::UNEXPECTED;
-    }
-    match ask(host, port, word) {
+    let dial = match secure.eq_ignore_ascii_case("true") {
+        false => None,
+        true => match ClientConfig::load(None).and_then(|config| secure::tls(&config)) {
+            Ok(dial) => Some(dial),
+            Err(error) => {
+                eprintln!("{error}");
+                return exit::UNEXPECTED;
+            }
+        },
+    };
+    match ask(host, port, word, dial.as_deref()) {
         Ok(answer) => {
             let mut out = io::stdout().lock();
             let printed = out.write_all(&answer).and_then(|()| out.write_all(b"\n"));
@@ -43,15 +51,28 @@ pub(super) fn run(arguments: &[String]) -> i32 {
     }
 }
 
-fn ask(host: &str, port: u16, word: &str) -> io::Result<Vec<u8>> {
-    let mut stream = connect(host, port)?;
+fn ask(host: &str, port: u16, word: &str, dial: Option<&dyn Dial>) -> io::Result<Vec<u8>> {
+    let stream = connect(host, port)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    stream.write_all(word.as_bytes())?;
-    // A server that refuses may have closed already.
-    let _ = stream.shutdown(Shutdown::Write);
+    let wire = match dial {
+        Some(dial) => dial.dial(stream, host, TIMEOUT)?,
+        None => Wire::plain(stream)?,
+    };
+    let Wire { input, mut output, socket } = wire;
+    socket.set_read_timeout(Some(TIMEOUT))?;
+    output.write_all(word.as_bytes())?;
+    output.flush()?;
+    if dial.is_none() {
+        // A server that refuses may have closed already. TLS has no half of a connection.
+        let _ = socket.shutdown(Shutdown::Write);
+    }
     let mut answer = Vec::new();
-    stream.take(ANSWER_MAX).read_to_end(&mut answer)?;
+    match input.take(ANSWER_MAX).read_to_end(&mut answer) {
+        // Java's server ends TLS without a farewell; what came until then is the answer.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && !answer.is_empty() => {}
+        result => _ = result?,
+    }
     Ok(answer)
 }
 

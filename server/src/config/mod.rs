@@ -32,7 +32,7 @@ pub use members::{ClientAddress, Member, MemberAddress, Membership, Role};
 pub use properties::{Entry, JavaProperties, SyntaxError, java_trim};
 pub use settings::*;
 pub use table::{PropertyTable, Source};
-pub use tls::{ClientAuth, Secret, StoreSettings, StoreType, TlsSettings};
+pub use tls::{ClientAuth, Secret, StoreSettings, StoreType, TlsSettings, client_tls_options};
 pub use types::*;
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! TLS settings, the same set for `ssl.` (client port) and `ssl.quorum.` (quorum ports and
 //! AdminServer). Files are opened by `auth`, not here.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::error::{ConfigError, Kind};
 use super::java_trim;
-use super::table::{Reader, parse_i32};
+use super::table::{PropertyTable, Reader, Source, parse_i32};
 use crate::auth;
 pub use crate::auth::{ClientAuth, Secret};
 
@@ -203,6 +204,26 @@ impl TlsSettings {
             reload,
         }
     }
+}
+
+/// TLS of a client (`ClientX509Util`), from its properties; names may leave `zookeeper.` out. A
+/// client looks at the server's name whether or not `fips-mode` is on.
+///
+/// # Errors
+/// If a setting is wrong.
+pub fn client_tls_options(
+    properties: &BTreeMap<String, String>,
+) -> Result<auth::TlsOptions, ConfigError> {
+    let mut table = PropertyTable::default();
+    for (name, value) in properties {
+        let name = name.strip_prefix("zookeeper.").unwrap_or(name);
+        table.set(format!("zookeeper.{name}"), value.as_str(), Source::CommandLine);
+    }
+    let mut notices = Vec::new();
+    let mut reader = Reader::new(&table, &mut notices);
+    let settings = TlsSettings::read(&mut reader, "ssl.", false, true)?;
+    let check_server_name = settings.hostname_verification;
+    Ok(auth::TlsOptions { check_server_name, ..settings.options(false, false, false) })
 }
 
 fn handshake_detection(p: &mut Reader<'_>, prefix: &str) -> i32 {

@@ -3,6 +3,7 @@
 //! The users come from a section of the JAAS file. Kerberos is refused at the start: a server that
 //! cannot check tickets must not look as if it did.
 
+mod client;
 mod digest;
 mod jaas;
 mod quorum;
@@ -18,6 +19,7 @@ use rustls::crypto::ring;
 use self::jaas::{DIGEST_MODULE, KERBEROS_MODULE, Module};
 use super::Secret;
 
+pub use client::SaslUser;
 pub use quorum::{QuorumSasl, QuorumSaslOptions};
 
 /// Random bytes of a nonce.

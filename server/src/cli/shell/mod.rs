@@ -26,9 +26,10 @@ use self::commands::{COMMANDS, usage};
 use self::editor::{Line, Lines, Session};
 use self::error::CliError;
 use self::out::{Out, complain, say};
-use self::start::{ClientConfig, Start};
+pub(super) use self::start::ClientConfig;
+use self::start::Start;
 use self::words::{Given, split};
-use super::exit;
+use super::{exit, secure};
 use crate::base::ErrorCode;
 use crate::client::{Client, Event, Options, Status};
 
@@ -127,11 +128,10 @@ impl Shell {
             client.close();
         }
         self.host = host.to_owned();
-        let options =
+        let mut options =
             Options::parse(host, self.timeout_ms, self.read_only).map_err(CliError::new)?;
-        if self.configuration.is_secure() {
-            return Err(CliError::new("TLS is not offered by this client yet"));
-        }
+        options.dial = secure::dial(&self.configuration).map_err(CliError::new)?;
+        options.login = secure::login(&self.configuration).map_err(CliError::new)?;
         let client = Client::start(options, self.watcher());
         let client = Arc::new(client.map_err(|error| CliError::new(error.to_string()))?);
         *self.session.borrow_mut() = Some(client.clone());
@@ -211,9 +211,15 @@ impl Shell {
             Ok(()) => exit::FINISHED,
             Err(error) => error.code,
         };
+        let lost = result.as_ref().is_err_and(|e| e.keeper == Some(ErrorCode::ConnectionLoss));
         let error = result.err().map(|error| error.text);
         if let (Some(text), false) = (&error, self.json) {
             complain(text);
+        }
+        // A certificate that is refused looks like a server that is not there.
+        let trouble = self.client().and_then(|client| client.trouble());
+        if let (true, true, Some(why)) = (lost, self.configuration.is_secure(), trouble) {
+            complain(why);
         }
         out.finish(words, error.as_deref(), code);
         self.code = code;

@@ -79,11 +79,11 @@ impl Start {
 
 /// Properties of the client: those of `CLIENT_JVMFLAGS` and `JVMFLAGS`, then those of the file.
 #[derive(Debug, Default)]
-pub(super) struct ClientConfig(BTreeMap<String, String>);
+pub(in crate::cli) struct ClientConfig(BTreeMap<String, String>);
 
 impl ClientConfig {
     /// Reads the environment and, if there is one, the file. The error is what Java says first.
-    pub(super) fn load(file: Option<&str>) -> Result<Self, String> {
+    pub(in crate::cli) fn load(file: Option<&str>) -> Result<Self, String> {
         let mut flags = JvmFlags::default();
         for name in ["JVMFLAGS", "CLIENT_JVMFLAGS"] {
             flags.add_words(&std::env::var(name).unwrap_or_default());
@@ -106,18 +106,18 @@ impl ClientConfig {
     }
 
     /// All of them.
-    pub(super) fn all(&self) -> &BTreeMap<String, String> {
+    pub(in crate::cli) fn all(&self) -> &BTreeMap<String, String> {
         &self.0
     }
 
     /// A property; the names of the file may leave `zookeeper.` out.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(in crate::cli) fn get(&self, name: &str) -> Option<&str> {
         let short = name.strip_prefix("zookeeper.").unwrap_or(name);
         self.0.get(name).or_else(|| self.0.get(short)).map(String::as_str)
     }
 
     /// Whether the connection is to be TLS (`zookeeper.client.secure`).
-    pub(super) fn is_secure(&self) -> bool {
+    pub(in crate::cli) fn is_secure(&self) -> bool {
         self.get("zookeeper.client.secure").is_some_and(|text| text.eq_ignore_ascii_case("true"))
     }
 }
