@@ -107,7 +107,7 @@ mod tests {
             assert_eq!((element.tag, element.value, rest), (OCTET_STRING, &value[..], &[9][..]));
             assert_eq!(element.whole.len() + 1, bytes.len());
             bytes.truncate(bytes.len() - 2);
-            assert_eq!(split(&bytes).is_none(), true, "cut short at {length}");
+            assert!(split(&bytes).is_none(), "cut short at {length}");
         }
     }
 

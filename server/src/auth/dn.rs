@@ -100,7 +100,10 @@ fn is_blank(c: char) -> bool {
 mod tests {
     use super::*;
 
-    fn name(rdns: &[&[(&[u8], u8, &[u8])]]) -> Vec<u8> {
+    /// Type, tag and value of an attribute.
+    type Attribute<'a> = (&'a [u8], u8, &'a [u8]);
+
+    fn name(rdns: &[&[Attribute<'_>]]) -> Vec<u8> {
         let mut all = Vec::new();
         for rdn in rdns {
             let mut set = Vec::new();

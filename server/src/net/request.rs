@@ -433,7 +433,7 @@ impl Burst<'_> {
             .shared
             .sasl
             .as_ref()
-            .map(|login| self.conn.sasl.get_or_insert_default().step(login, &token));
+            .map(|login| self.conn.sasl.get_or_insert_default().step(login, token));
         let (err, answer) = match step {
             None => (0, None),
             Some(Step::Continue(token)) => (0, Some(token)),

@@ -117,6 +117,10 @@ pub struct Context {
 
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "taken apart at once; a box would cost an allocation per write"
+)]
 pub enum Prepared {
     /// A transaction with the zxid that was handed in. An error transaction (type -1) if the
     /// request was refused: it is logged, proposed and answered like any other.
