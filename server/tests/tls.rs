@@ -459,3 +459,80 @@ fn garbage_ends_one_connection_only() {
     assert_eq!(word(tunnel(secure(&server), client("client.pem")), "ruok"), "imok");
     server.stop();
 }
+
+/// The head and body of an answer to a GET.
+fn get(mut stream: impl Read + Write) -> String {
+    let request = b"GET /commands/ruok HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let mut answer = Vec::new();
+    let _ = stream.write_all(request).and_then(|()| stream.read_to_end(&mut answer));
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn the_admin_server_speaks_https() {
+    use rookeeper::admin::AdminServer;
+    use rookeeper::metrics::Metrics;
+    use rookeeper::net::fourlw::{self, Words};
+    let start = |more: &str| {
+        let dir = TempDir::new().unwrap();
+        let text = format!(
+            "admin.serverAddress=127.0.0.1\nadmin.serverPort=0\nssl.quorum.keyStore.location={}\n\
+             ssl.quorum.keyStore.password=secret\nssl.quorum.trustStore.location={}\n\
+             ssl.quorum.enabledProtocols=TLSv1.2\n{more}",
+            store("server.p12").display(),
+            store("trust.pem").display()
+        );
+        let config = config(dir.path(), &text, "");
+        let words = Words::new(fourlw::Options {
+            whitelist: None,
+            version: "3.9.5".to_owned(),
+            conf: config.conf_options(),
+            environment: Box::new(Vec::new),
+            metrics: std::sync::Arc::new(Metrics::new(false)),
+        });
+        let options = config.admin_options().unwrap().unwrap();
+        AdminServer::start(options, std::sync::Arc::new(words))
+    };
+    let plain = |server: &AdminServer| get(TcpStream::connect(server.address()).unwrap());
+    let https = |server: &AdminServer, key: &str| match dial(server.address(), client(key)) {
+        Ok(stream) => {
+            let (mut reader, mut writer, _cutter) = stream.split();
+            struct Both<'a>(&'a mut dyn Read, &'a mut dyn Write);
+            impl Read for Both<'_> {
+                fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+                    self.0.read(buffer)
+                }
+            }
+            impl Write for Both<'_> {
+                fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                    self.1.write(bytes)
+                }
+                fn flush(&mut self) -> std::io::Result<()> {
+                    self.1.flush()
+                }
+            }
+            get(Both(&mut reader, &mut writer))
+        }
+        Err(_) => String::new(),
+    };
+    let ok = |answer: String| answer.starts_with("HTTP/1.1 200 ");
+    let forced = start("admin.forceHttps=true\nadmin.portUnification=true").unwrap();
+    let answer = https(&forced, "");
+    assert!(answer.contains("strict-transport-security: max-age=86400; includeSubDomains\r\n"));
+    assert!(ok(answer));
+    assert!(!plain(&forced).contains("200"));
+    let unified = start("admin.portUnification=true").unwrap();
+    assert!(ok(https(&unified, "")));
+    let answer = plain(&unified);
+    assert!(!answer.contains("strict-transport-security"), "{answer}");
+    assert!(ok(answer));
+    let needy = start("admin.forceHttps=true\nadmin.needClientAuth=true").unwrap();
+    assert!(ok(https(&needy, "client.pem")));
+    for key in ["", "unknown.pem"] {
+        assert!(!ok(https(&needy, key)), "{key}");
+    }
+    let off = start("").unwrap();
+    assert!(ok(plain(&off)) && !ok(https(&off, "")));
+    let error = start("admin.forceHttps=true\nssl.quorum.keyStore.password=wrong").err().unwrap();
+    assert!(error.to_string().contains("password was incorrect"), "{error}");
+}
