@@ -154,6 +154,22 @@ fn configurations_that_no_server_starts_with() {
     assert!(!data.exists(), "nothing is created");
 }
 
+/// Stores are opened as the server would.
+#[test]
+fn stores_are_tried() {
+    let stores = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls");
+    for (key, verdict) in [("server.pem", "same"), ("nothing.pem", "blocks")] {
+        let (_dir, file) = written(&format!(
+            "secureClientPort=1\nserverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n\
+             ssl.keyStore.location={}\nssl.trustStore.location={}\n",
+            stores.join(key).display(),
+            stores.join("trust.pem").display()
+        ));
+        let (_, report) = check(&[&file]);
+        assert!(has(&report, verdict, "ssl: "), "{report}");
+    }
+}
+
 #[test]
 fn a_report_for_people() {
     let (_dir, file) = written("");

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Report, Verdict};
+use crate::auth::Tls;
 use crate::config::{Config, JavaProperties, JvmFlags, Level};
 
 /// Whether a key is there, or says something in particular.
@@ -16,6 +17,18 @@ const FEATURES: &[(&[&str], Applies, Verdict, &str)] = &[
         |config| config.monitoring.audit_enabled,
         Verdict::Differs,
         "no audit log is written yet",
+    ),
+    (
+        &["pathStats.enabled"],
+        |config| config.monitoring.path_stats.is_some(),
+        Verdict::Differs,
+        "paths are not counted yet",
+    ),
+    (
+        &["observerMasterPort"],
+        |config| config.ensemble.observer_master_port.is_some(),
+        Verdict::Differs,
+        "there is no observer master yet: observers follow the leader",
     ),
     (
         &["jvm.pause.monitor"],
@@ -86,6 +99,7 @@ pub(super) fn check(file: &Path, report: &mut Report) -> Option<Config> {
     }
     jvm_flags(&flags, report);
     membership(&config, report);
+    stores(&config, report);
     Some(config)
 }
 
@@ -102,6 +116,19 @@ fn jvm_flags(flags: &JvmFlags, report: &mut Report) {
             "ignored: it is for the JVM"
         };
         report.add(Verdict::Differs, "JVMFLAGS", format_args!("{flag}: {text}"));
+    }
+}
+
+/// Key stores and trust stores, opened as the server would.
+fn stores(config: &Config, report: &mut Report) {
+    let client = config.secure_client_address.is_some().then(|| config.client_tls_options());
+    let quorum = config.ensemble.ssl_quorum.then(|| config.quorum_tls_options());
+    for options in [client, quorum].into_iter().flatten() {
+        let prefix = options.prefix.clone();
+        match Tls::open(options) {
+            Ok(_) => report.add(Verdict::Same, prefix, "key store and trust store can be used"),
+            Err(error) => report.add(Verdict::Blocks, prefix, error),
+        }
     }
 }
 
