@@ -14,6 +14,13 @@ if [ "$(label rookeeper-java-base:1)" != "$base_from" ]; then
         docker import --change "LABEL rookeeper.from=$base_from" - rookeeper-java-base:1 >/dev/null
 fi
 
+root_from=$(printf 'bookworm systemd adduser' | sha256sum | cut -c1-16)
+if [ "$(label rookeeper-debian-root:1)" != "$root_from" ]; then
+    echo "clean Debian root: for the tests of our package"
+    mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,adduser bookworm - |
+        docker import --change "LABEL rookeeper.from=$root_from" - rookeeper-debian-root:1 >/dev/null
+fi
+
 grep -v '^#' "$here/releases.tsv" | while IFS=$'\t' read -r release _; do
     from=$( (cat "$here"/Dockerfile "$here"/rootfs/*/* "$jars/$release/.from"; echo "$base_from") | sha256sum | cut -c1-16)
     [ "$(label "zookeeper:$release")" = "$from" ] && continue

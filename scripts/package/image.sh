@@ -49,6 +49,8 @@ install -m 644 -D "$repository/conf/zoo_sample.cfg" "$rootfs/conf/zoo_sample.cfg
 
 install -D -m 755 "$bash" "$rootfs/bin/bash"
 install -m 755 "$busybox" "$rootfs/bin/busybox"
+# Before busybox's own: what probes of other images call.
+install -m 755 "$repository/conf/docker/nc" "$repository/conf/docker/socat" "$rootfs/bin/"
 # `su` drops the rights of root in the entry point; nothing here is set-uid.
 for applet in $("$busybox" --list); do
   [ -e "$rootfs/bin/$applet" ] || ln -s busybox "$rootfs/bin/$applet"
