@@ -60,5 +60,5 @@ install -m 755 "$repository"/conf/debian/{postinst,prerm,postrm} "$control/"
   > "$control/md5sums"
 chmod -R g-w "$root"
 package="$output/rookeeper_${version}_$(dpkg --print-architecture).deb"
-dpkg-deb --root-owner-group --build "$root" "$package" > /dev/null
+dpkg-deb -Zgzip --root-owner-group --build "$root" "$package" > /dev/null
 echo "$package"
