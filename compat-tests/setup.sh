@@ -6,7 +6,7 @@
 #                ZooKeeper's C client, Prometheus, and a static busybox for our image
 #   jars         five releases of the Java server
 #   images       zookeeper:<release>, built locally
-#   clients      the Java, Go and C programs compiled, kazoo in a venv
+#   clients      the Java, Go and C programs compiled, Curator's jars, kazoo in a venv
 #
 # Where no Docker Engine can run it says so, and the tests start the same jars as processes.
 set -euo pipefail
@@ -70,6 +70,17 @@ if ! up_to_date "$java/.built" "$here"/clients/java/*.java; then
     rm -rf "$java" && mkdir -p "$java"
     javac -nowarn -cp "$cache/jars/3.9.5/*" -d "$java" "$here"/clients/java/*.java
     touch "$java/.built"
+fi
+
+curator=$cache/clients/curator
+if ! up_to_date "$curator/.built" "$here"/clients/curator/*; then
+    say "Curator"
+    rm -rf "$curator" && mkdir -p "$curator"
+    mvn -q -B -f "$here/clients/curator/pom.xml" \
+        org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+        -DincludeScope=runtime -DoutputDirectory="$curator/jars" </dev/null
+    javac -nowarn -cp "$curator/jars/*:$cache/jars/3.9.5/*" -d "$curator" "$here"/clients/curator/*.java
+    touch "$curator/.built"
 fi
 
 c=$cache/clients/c

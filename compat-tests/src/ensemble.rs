@@ -21,7 +21,7 @@ use crate::walk::{differences, walk};
 use crate::wire::{Hello, Reply, Session};
 
 /// How long an ensemble may take for anything: a loaded machine is no failure.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 

@@ -30,7 +30,7 @@ pub const TARGET: &str = "3.9.5";
 pub const RELEASES: [&str; 5] = ["3.5.10", "3.6.4", "3.7.2", "3.8.6", "3.9.5"];
 
 /// How long a server may take until it serves.
-const START_MAX: Duration = Duration::from_secs(60);
+const START_MAX: Duration = Duration::from_secs(180);
 
 /// How long a server may take to stop when asked to.
 const STOP_MAX: Duration = Duration::from_secs(30);

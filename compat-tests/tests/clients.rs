@@ -95,6 +95,20 @@ fn java_program(address: &str) -> Command {
 }
 
 #[test]
+fn curator_recipes() {
+    same("curator", "", 25, |address| {
+        let classes = cache_dir().join("clients/curator");
+        let jars = jars(TARGET).unwrap();
+        let mut command = Command::new("java");
+        command.arg("-XX:TieredStopAtLevel=1").arg("-Dzookeeper.root.level=OFF").arg("-cp");
+        let (classes, jars) = (classes.display(), jars.display());
+        command.arg(format!("{classes}:{}:{classes}/jars/*:{jars}/*", log_config()));
+        command.args(["Recipes", address]);
+        command
+    });
+}
+
+#[test]
 fn kazoo() {
     same("kazoo", "", 60, |address| {
         let clients = cache_dir().join("clients/python");
