@@ -311,7 +311,11 @@ impl Server {
             text += &format!("{key}={}\n", self.here(value));
         }
         let path = self.home.join("zoo.cfg");
-        fs::write(&path, text)?;
+        // After a reconfiguration the file is the server's own.
+        let present = fs::read_to_string(&path).unwrap_or_default();
+        if !present.contains("dynamicConfigFile=") {
+            fs::write(&path, text)?;
+        }
         Ok(path)
     }
 
