@@ -113,7 +113,12 @@ fn members_of(file: &str) -> Result<String, String> {
     }
     let membership =
         Membership::parse(entries, false, false).map_err(|(_, error)| error.to_string())?;
-    Ok(membership.to_string())
+    // `QuorumPeerConfig.parseDynamicConfig`; the client has no `standaloneEnabled=false`.
+    match (membership.voters().count(), membership.observers().count()) {
+        (0, 1..) => Err("Observers w/o participants is an invalid configuration".to_owned()),
+        (1, 1..) => Err("Observers w/o quorum is an invalid configuration".to_owned()),
+        _ => Ok(membership.to_string()),
+    }
 }
 
 #[cfg(test)]
