@@ -79,9 +79,13 @@ impl Installation {
     }
 
     fn await_ready(&self) {
-        let mut buffer = [0; 64];
-        let n = self.notify.recv(&mut buffer).expect("the server reports its state");
-        assert_eq!(&buffer[..n], b"READY=1");
+        let mut buffer = [0; 256];
+        loop {
+            let n = self.notify.recv(&mut buffer).expect("the server reports its state");
+            if text(&buffer[..n]).lines().any(|line| line == "READY=1") {
+                break;
+            }
+        }
     }
 }
 
