@@ -316,3 +316,47 @@ fn find_floor(
 
 /// A tree that replaces the present one.
 pub(super) type NewTree = Option<Box<DataTree>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::RealDisk;
+    use crate::zab::testing::proposal;
+
+    /// What lies between two logged transactions is taken back to the lower one (TRUNC, then DIFF from
+    /// disk).
+    #[test]
+    fn the_log_tells_where_a_learner_left_our_history() {
+        let dir = tempfile::TempDir::new().expect("a directory");
+        let mut options = storage::Options::default();
+        // Padding counts, as in Java.
+        options.log.preallocate_bytes = 1 << 16;
+        let dirs = DataDirs::open(Arc::new(RealDisk), dir.path(), None, &options);
+        let dirs = Arc::new(dirs.expect("opened"));
+        let start = Durable::by_received_snapshot(Zxid(0x1_0000_0001));
+        let mut writer = TxnLogWriter::new(dirs.clone(), &options, start);
+        for zxid in [0x1_0000_0002, 0x1_0000_0003, 0x2_0000_0001, 0x2_0000_0002] {
+            writer.append(&proposal(zxid)).expect("appended");
+        }
+        writer.commit().expect("written");
+        let floor = |peer: i64, factor: f64| {
+            find_floor(&dirs, options.field_max, factor, Zxid(peer))
+                .expect("the log can be read")
+                .map(|(floor, next)| (floor.0, next.0))
+        };
+        let cases = [
+            (0x1_0000_0001, None),
+            (0x1_0000_0002, Some((0x1_0000_0002, 0x1_0000_0003))),
+            (0x1_0000_0003, Some((0x1_0000_0003, 0x2_0000_0001))),
+            (0x1_0000_0007, Some((0x1_0000_0003, 0x2_0000_0001))),
+            (0x2_0000_0001, Some((0x2_0000_0001, 0x2_0000_0002))),
+            // The end is the window's matter.
+            (0x2_0000_0002, None),
+            (0x2_0000_0009, None),
+        ];
+        for (peer, expected) in cases {
+            assert_eq!(floor(peer, 0.33), expected, "{peer:x}");
+            assert_eq!(floor(peer, -1.0), None, "on-disk DIFF is off");
+        }
+    }
+}

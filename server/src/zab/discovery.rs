@@ -41,17 +41,20 @@ impl Discovery {
         self.ours
     }
 
-    /// Any learner raises the epoch; only voters of the committed membership support it
-    /// (ZOOKEEPER-2959). `Some` once a quorum, we among it, was heard.
+    /// Any learner raises the epoch; only voters of the committed membership that come as followers
+    /// support it (ZOOKEEPER-2959; an emptied voter comes as an observer, as its promises are lost).
+    /// `Some` once a quorum, we among it, was heard.
     pub(super) fn learner(
         &mut self,
-        sid: Sid,
+        (sid, counts): (Sid, bool),
         accepted: Epoch,
         quorums: &Quorums,
         oracle: bool,
     ) -> Option<Epoch> {
         self.candidate = self.candidate.max(Epoch(accepted.0 + 1));
-        if quorums.committed().is_voter(sid) || self.mutations.has(Mutation::ObserversCount) {
+        if (counts && quorums.committed().is_voter(sid))
+            || self.mutations.has(Mutation::ObserversCount)
+        {
             self.supporters.insert(sid);
         }
         self.epoch(quorums, oracle)
@@ -67,7 +70,7 @@ impl Discovery {
     /// wrong leader for it (`StateSummary.isMoreRecentThan`).
     pub(super) fn ack(
         &mut self,
-        sid: Sid,
+        (sid, counts): (Sid, bool),
         current: Epoch,
         last: Zxid,
         quorums: &Quorums,
@@ -75,7 +78,9 @@ impl Discovery {
         if (current, last) > self.ours {
             return Err("the learner's history is newer than the leader's");
         }
-        if quorums.committed().is_voter(sid) || self.mutations.has(Mutation::ObserversCount) {
+        if (counts && quorums.committed().is_voter(sid))
+            || self.mutations.has(Mutation::ObserversCount)
+        {
             self.ackers.insert(sid);
         }
         Ok(())

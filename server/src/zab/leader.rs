@@ -303,7 +303,7 @@ impl Leader {
                 self.give_up = now.plus_ms(core.init_ms());
                 let (current, last) = self.discovery.ours();
                 // We are never ahead of ourselves.
-                let _ = self.discovery.ack(core.me(), current, last, &core.quorums);
+                let _ = self.discovery.ack((core.me(), true), current, last, &core.quorums);
                 for (link, learner) in &mut self.learners {
                     if learner.stage == Stage::WaitEpoch {
                         learner.stage = Stage::WaitAck;
@@ -485,7 +485,7 @@ impl Leader {
         }
         if self.phase == Phase::CollectEpoch {
             let oracle = self.oracle(core);
-            self.discovery.learner(sid, accepted, &core.quorums, oracle);
+            self.discovery.learner((sid, !observer), accepted, &core.quorums, oracle);
             self.try_epoch(now, core, out)?;
         } else if self.phase != Phase::SaveAccepted {
             if let Some(learner) = self.learners.get_mut(&link) {
@@ -528,7 +528,7 @@ impl Leader {
             return Ok(Some("ACKEPOCH out of turn"));
         }
         learner.stage = Stage::WaitQuorum(last.max(Zxid::ZERO));
-        let sid = learner.sid;
+        let sid = (learner.sid, !learner.observer);
         if self.phase == Phase::CollectAcks {
             if let Some(current) = current
                 && let Err(why) = self.discovery.ack(sid, current, last, &core.quorums)

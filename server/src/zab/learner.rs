@@ -59,6 +59,9 @@ pub(super) struct Learner {
     phase: Phase,
     leader: Sid,
     observer: bool,
+    /// We vote in this membership, but our disk was emptied: what it promised is forgotten, and no
+    /// quorum may be made with us. So we come as an observer, and again when our history is whole.
+    emptied: bool,
     link: Option<Link>,
     epoch: Epoch,
     patience: Patience,
@@ -91,7 +94,8 @@ impl Learner {
         Learner {
             phase: Phase::Connecting { attempts: 1, retry_at: None, give_up: now.plus_ms(limit) },
             leader,
-            observer: core.is_observer(),
+            observer: core.is_observer() || core.untrusted,
+            emptied: core.untrusted && !core.is_observer(),
             link: None,
             epoch: Epoch(0),
             patience: Patience::new(now, core.init_ms()),
@@ -568,6 +572,10 @@ impl Learner {
     }
 
     fn up_to_date(&mut self, core: &mut Core, out: &mut Vec<Action>) -> Result<(), Leave> {
+        if self.emptied {
+            core.history.apply_to(self.committed, out);
+            return Err(Leave("the emptied disk is whole again: from now on as a voter"));
+        }
         core.history.apply_to(self.committed, out);
         if core.options.mutations.has(Mutation::HoleInWindow) {
             #[cfg(any(test, feature = "sim"))]

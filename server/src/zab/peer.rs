@@ -552,7 +552,7 @@ impl Peer {
         if self.is_serving() {
             out.push(Action::Close(why));
         }
-        self.rests = matches!(&self.role, Role::Learning(learner) if learner.is_observer());
+        self.rests = self.core.is_observer() && matches!(&self.role, Role::Learning(_));
         match &mut self.role {
             Role::Leading(leader) => leader.close(why, out),
             Role::Learning(learner) => learner.close(why, out),
