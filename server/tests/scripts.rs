@@ -85,11 +85,16 @@ impl Site {
         self.run("zkServer.sh", arguments)
     }
 
-    /// Waits for the next state the server reports.
+    /// Waits for the next state the server reports, not its words for people.
     fn state(&self) -> String {
-        let mut buffer = [0; 64];
-        let n = self.notify.recv(&mut buffer).expect("the server reports its state");
-        String::from_utf8_lossy(&buffer[..n]).into_owned()
+        let mut buffer = [0; 256];
+        loop {
+            let n = self.notify.recv(&mut buffer).expect("the server reports its state");
+            let state = String::from_utf8_lossy(&buffer[..n]);
+            if !state.starts_with("STATUS=") {
+                return state.into_owned();
+            }
+        }
     }
 
     fn pid(&self) -> i32 {
