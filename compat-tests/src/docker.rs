@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::server::rookeeper_binary;
 
 /// How long a container may take for anything: a loaded machine is no failure.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The tag of our image in tests.
 const TAG: &str = "rookeeper:compat";
