@@ -48,6 +48,8 @@ pub(super) struct Inner {
     pub commits: VecDeque<Commit<Origin>>,
     /// How far the log of a standalone server is known to be on disk.
     pub durable: Durable,
+    /// When the replica loop wakes up by itself; `None`: never.
+    pub sleeps_until: Option<Mono>,
     /// No more requests.
     pub stopping: bool,
     actions: Vec<Action<Origin>>,
@@ -68,6 +70,7 @@ impl Core {
             replica,
             commits: VecDeque::new(),
             durable,
+            sleeps_until: None,
             stopping: false,
             actions: Vec::new(),
             appends: Vec::new(),
@@ -158,6 +161,12 @@ impl Core {
         if !inner.appends.is_empty() {
             self.log.mark();
             self.log.post_bulk(&mut inner.appends);
+        }
+        // A session that was just made can be the next to expire, and the loop has not heard of it.
+        let next = inner.replica.next_timeout();
+        if next.is_some_and(|next| inner.sleeps_until.is_none_or(|until| next < until)) {
+            inner.sleeps_until = next;
+            self.inbox.post(Control::Commits);
         }
     }
 

@@ -37,7 +37,7 @@ pub(super) enum Control {
     SnapshotFor(Asked),
     /// The snapshot thread ended.
     SnapshotDone,
-    /// An I/O thread ran the core, and there are commits that need no log.
+    /// Another thread ran the core: there are commits, or something is due earlier than before.
     Commits,
     /// Something for the zab core.
     Zab(Box<zab::Event>),
@@ -137,7 +137,9 @@ impl ReplicaLoop {
     }
 
     fn timeout(&self, now: Mono) -> Option<Duration> {
-        self.core.lock().replica.next_timeout().map(|at| Duration::from_millis(at.since(now)))
+        let mut core = self.core.lock();
+        core.sleeps_until = core.replica.next_timeout();
+        core.sleeps_until.map(|at| Duration::from_millis(at.since(now)))
     }
 
     fn control(&mut self, now: Now, message: Control) {
