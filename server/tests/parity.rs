@@ -35,7 +35,8 @@ fn every_claim_names_a_test_that_exists() {
             "differs" => wrong.push(format!("{id}: docs/compat.md does not say how it differs")),
             other => wrong.push(format!("{id}: status `{other}`")),
         }
-        if tests.trim().is_empty() {
+        // What is not there at all cannot be tested; docs/compat.md says so.
+        if status == "yes" && tests.trim().is_empty() {
             wrong.push(format!("{id}: names no test"));
         }
         for test in tests.split_ascii_whitespace() {
