@@ -4,7 +4,7 @@ use super::http::{Request, Response};
 use super::json::{Json, object};
 use super::{Facts, Guard};
 use crate::net::fourlw::{gauges, java_address, operation};
-use crate::net::view::{ConnectionView, Mode, ServerView};
+use crate::net::view::{ConnectionView, LearnerView, Mode, ServerView};
 
 const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests";
 
@@ -99,10 +99,19 @@ commands! {
         ]),
     };
     Always ["monitor", "mntr"] => monitor;
-    Serving ["observer_connection_stat_reset", "orst"] => |_, _| Members::new();
+    Serving ["observer_connection_stat_reset", "orst"] => |_, view| {
+        view.reset_observer_stats();
+        Members::new()
+    };
     Serving ["observers", "obsr"] => |_, view| {
-        let synced = view.peer().and_then(|peer| peer.synced_observers).unwrap_or(0);
-        members([("synced_observers", synced.into()), ("observers", Json::Array(Vec::new()))])
+        let (synced, learners) = view.peer().map_or((0, Vec::new()), |peer| {
+            (peer.synced_observers.unwrap_or(0), peer.learners)
+        });
+        let observers = learners.iter().filter(|learner| learner.observer && learner.synced);
+        members([
+            ("synced_observers", synced.into()),
+            ("observers", Json::Array(observers.map(learner_info).collect())),
+        ])
     };
     Guarded ["restore", "rest"] => super::guarded::restore;
     Serving ["ruok"] => |_, _| Members::new();
@@ -123,7 +132,22 @@ commands! {
         let properties = context.facts.system_properties.iter();
         properties.map(|(name, value)| (name.clone(), value.as_str().into())).collect()
     };
-    Serving ["voting_view"] => |_, _| members([("current_config", Json::Object(Vec::new()))]);
+    Serving ["voting_view"] => |_, view| {
+        let all = view.peer().map(|peer| peer.members).unwrap_or_default();
+        let voters = all.iter().filter(|member| !member.observer).map(|member| {
+            let texts = |all: &[String]| {
+                Json::Array(all.iter().map(|text| text.as_str().into()).collect())
+            };
+            let shown = object([
+                ("server_addresses", texts(&member.server_addresses)),
+                ("election_addresses", texts(&member.election_addresses)),
+                ("client_address", member.client_address.clone().unwrap_or_default().into()),
+                ("learner_type", "participant".into()),
+            ]);
+            (member.sid.to_string(), shown)
+        });
+        members([("current_config", Json::Object(voters.collect()))])
+    };
     Serving ["watch_summary", "wchs"] => |_, view| {
         let watches = view.watches();
         members([
@@ -345,6 +369,22 @@ fn set_trace_mask(context: &Context<'_>) -> Members {
     }
 }
 
+/// `LearnerHandler.getLearnerHandlerInfo`.
+fn learner_info(learner: &LearnerView) -> Json {
+    let remote = learner.remote.map_or_else(String::new, java_address);
+    object([
+        ("remote_socket_address", remote.into()),
+        ("sid", learner.sid.into()),
+        ("established", learner.established_ms.into()),
+        ("queued_packets", learner.queued.into()),
+        ("queued_packets_size", learner.queued_bytes.into()),
+        ("packets_received", learner.received.into()),
+        ("packets_sent", learner.sent.into()),
+        ("requests", learner.requests.into()),
+        ("last_zxid", learner.last_zxid.into()),
+    ])
+}
+
 fn zab_state(context: &Context<'_>) -> Members {
     match context.view.and_then(ServerView::peer) {
         None => members([("voting", false.into()), ("zabstate", "".into())]),
@@ -353,11 +393,11 @@ fn zab_state(context: &Context<'_>) -> Members {
             members([
                 ("myid", context.facts.words.options().conf.server_id.into()),
                 ("is_leader", peer.leader.is_some().into()),
-                ("voting", (!peer.observer).into()),
+                ("voting", peer.voting.into()),
                 ("last_zxid", format!("0x{zxid:x}").into()),
                 ("zab_epoch", (zxid >> 32).into()),
                 ("zab_counter", (zxid & 0xffff_ffff).into()),
-                ("zabstate", peer.state.split(" - ").nth(1).unwrap_or_default().into()),
+                ("zabstate", peer.zab_state.into()),
             ])
         }
     }
