@@ -358,6 +358,9 @@ fn snapshot(options: &Options, targets: &mut [Target], table: &mut Table) -> Res
         for target in targets.iter_mut() {
             for (row, setting) in [(&mut without, NO_SNAPSHOT), (&mut with, ("snapCount", "20000"))]
             {
+                // What was replayed is written as a snapshot in the background; ending waits for it.
+                target.start(&[NO_SNAPSHOT])?;
+                target.stop(Signal::SIGTERM)?;
                 target.start(&[setting])?;
                 scenario::setup(target.server(), TREE.0, 100)?;
                 let mut work = options.mixed("writes beside a snapshot", Kind::Set, 16, 4);
