@@ -214,6 +214,9 @@ fn users() -> Result<()> {
     container.await_exec(&["zkServer.sh", "status"])?;
     let answer = container.exec(&["sh", "-c", "echo ruok | nc 127.0.0.1 2181"])?;
     ensure!(answer == "imok", "{answer}");
+    let log = container.logs()?;
+    ensure!(log.contains("-javaagent:/x.jar=1:2: there is no JVM to instrument"), "{log}");
+    ensure!(log.contains("JVM options without effect here: -Xmx1g"), "{log}");
     Ok(())
 }
 
