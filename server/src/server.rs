@@ -33,6 +33,7 @@ use crate::watch::{self, WatchTable};
 use crate::zab;
 
 mod guard;
+pub mod pause;
 mod settings;
 mod view;
 
@@ -66,6 +67,8 @@ pub struct Options {
     pub fourlw: Arc<dyn Responder>,
     /// Where everything is counted.
     pub metrics: Arc<Metrics>,
+    /// Looks out for times in which the process did not run.
+    pub pause_monitor: Option<pause::Options>,
     /// For random drops of handshakes.
     pub seed: u64,
     /// Set on a member of an ensemble.
@@ -92,6 +95,7 @@ impl Options {
             disk: Arc::new(storage::RealDisk),
             fourlw: Arc::new(net::fourlw::NoWords),
             metrics: Arc::new(Metrics::new(false)),
+            pause_monitor: None,
             seed: 0,
             member: None,
         }
@@ -156,6 +160,7 @@ pub struct Handle {
     pipeline: Arc<Pipeline>,
     ensemble: Option<Arc<Ensemble>>,
     outcome: Arc<Outcome>,
+    _pauses: Option<pause::Monitor>,
     /// The data directories stay locked as long as the server may write.
     _dirs: Arc<DataDirs>,
 }
@@ -165,6 +170,9 @@ impl Server {
     /// served.
     pub fn start(options: Options) -> Result<Handle, StartError> {
         let begun = Instant::now();
+        let pauses = options.pause_monitor;
+        let pauses =
+            pauses.map(|o| pause::Monitor::start(o, options.metrics.clone())).transpose()?;
         let Options { storage: files, metrics, .. } = options;
         let schemes = Arc::new(Schemes::new(options.acl).map_err(StartError::Scheme)?);
         let log_dir = options.data_log_dir.as_deref();
@@ -315,7 +323,17 @@ impl Server {
         })?;
         info!(ms = begun.elapsed().as_millis(), "server started");
         *running.lock() = Some(net);
-        Ok(Handle { view, guard, role, net: running, pipeline, ensemble, outcome, _dirs: dirs })
+        Ok(Handle {
+            view,
+            guard,
+            role,
+            net: running,
+            pipeline,
+            ensemble,
+            outcome,
+            _pauses: pauses,
+            _dirs: dirs,
+        })
     }
 }
 

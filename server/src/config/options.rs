@@ -293,6 +293,17 @@ impl Config {
         watch::Options { hash_seed, standard_only: self.limits.standard_watches_only }
     }
 
+    /// The pause monitor, if it is wanted.
+    pub fn pause_options(&self) -> Option<crate::server::pause::Options> {
+        let settings = &self.pause_monitor;
+        let ms = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+        settings.enabled.then(|| crate::server::pause::Options {
+            sleep: ms(settings.sleep_ms),
+            info: ms(settings.info_ms),
+            warn: ms(settings.warn_ms),
+        })
+    }
+
     /// For [`crate::prep`].
     pub fn prep_options(&self, hash_seed: u64) -> prep::Options {
         prep::Options {
