@@ -124,8 +124,8 @@ const VARIABLES: [(&str, &str, &str, &str); 12] = [
         "autopurge.snapRetainCount=3",
         "autopurge.snapRetainCount=8",
     ),
-    ("ZOO_DATA_DIR", "/tmp/d", "dataDir=/data\n", "dataDir=/tmp/d\n"),
-    ("ZOO_DATA_LOG_DIR", "/tmp/l", "dataLogDir=/datalog", "dataLogDir=/tmp/l"),
+    ("ZOO_DATA_DIR", "/srv/d", "dataDir=/data\n", "dataDir=/srv/d\n"),
+    ("ZOO_DATA_LOG_DIR", "/srv/l", "dataLogDir=/datalog", "dataLogDir=/srv/l"),
     (
         "ZOO_SERVERS",
         "server.1=a:2888:3888;2181 server.2=b:2888:3888;2181",
@@ -165,9 +165,9 @@ fn variables() -> Result<()> {
     let words = "4lw.commands.whitelist=srvr, mntr\nsnapCount";
     expected = expected.replacen("snapCount", words, 1);
     // A directory the image does not have is made by whoever names it.
-    options.extend(["-v".to_owned(), "/tmp/d".to_owned()]);
+    options.extend(["-v".to_owned(), "/srv/d".to_owned()]);
     options.extend(set("ZOO_MY_ID", "2"));
-    let text = show(&options, "/conf/zoo.cfg /tmp/d/myid")?;
+    let text = show(&options, "/conf/zoo.cfg /srv/d/myid")?;
     let all = format!("{expected}2\n");
     ensure!(text == all, "expected\n{all}\nfound\n{text}");
 

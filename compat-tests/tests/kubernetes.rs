@@ -203,7 +203,7 @@ fn probes() -> Result<()> {
         let (passed, text) = container.try_exec(&["/bin/bash", "-c", probe])?;
         ensure!(!passed, "without a server, {probe} says {text}");
     }
-    container.exec(&["bash", "-c", "zkServer.sh start-foreground > /tmp/log 2>&1 &"])?;
+    container.exec(&["bash", "-c", "zkServer.sh start-foreground > /dev/null 2>&1 &"])?;
     container.await_exec(&["wget", "-q", "-O", "-", "http://localhost:8080/ready"])?;
     for probe in PROBES {
         let (passed, text) = container.try_exec(&["/bin/bash", "-c", probe])?;

@@ -58,7 +58,7 @@ fn debian() -> Result<Container> {
 }
 
 fn install(container: &Container, package: &Path) -> Result<String> {
-    let inside = format!("/root/{}", package.file_name().context("a name")?.to_string_lossy());
+    let inside = format!("/opt/{}", package.file_name().context("a name")?.to_string_lossy());
     let target = format!("{}:{inside}", container.inspect("{{.Id}}")?);
     docker(&["cp", &package.display().to_string(), &target])?;
     container.exec(&["dpkg", "--install", &inside])

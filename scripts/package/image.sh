@@ -67,7 +67,7 @@ ldd "$home/lib/rookeeper/rookeeper" "$bash" | grep -o '/[^ ]*' | grep -v ':$' | 
 mkdir -p "$rootfs"/{etc,data,datalog,logs,tmp,root,home/zookeeper,usr/share/doc/rookeeper}
 chmod 1777 "$rootfs/tmp"
 printf '%s\n' 'root:x:0:0:root:/root:/bin/bash' \
-  'zookeeper:x:1000:1000::/home/zookeeper:/bin/bash' \
+  'zookeeper:x:1000:1000::/logs:/bin/bash' \
   'nobody:x:65534:65534:nobody:/:/bin/false' > "$rootfs/etc/passwd"
 printf '%s\n' 'root:x:0:' 'zookeeper:x:1000:' 'nogroup:x:65534:' > "$rootfs/etc/group"
 printf '%s\n' 'passwd: files' 'group: files' 'hosts: files dns' > "$rootfs/etc/nsswitch.conf"
