@@ -64,7 +64,7 @@ ldd "$home/lib/rookeeper/rookeeper" "$bash" | grep -o '/[^ ]*' | grep -v ':$' | 
     install -D -m 755 "$(realpath "$library")" "$rootfs$library"
   done
 
-mkdir -p "$rootfs"/{etc,data,datalog,logs,tmp,root,home/zookeeper,usr/share/doc/rookeeper}
+mkdir -p "$rootfs"/{etc,data,datalog,logs,tmp,root,usr/share/doc/rookeeper}
 chmod 1777 "$rootfs/tmp"
 printf '%s\n' 'root:x:0:0:root:/root:/bin/bash' \
   'zookeeper:x:1000:1000::/logs:/bin/bash' \
