@@ -87,6 +87,15 @@ impl Config {
                 local_session_weight: tokens.local_weight.into(),
             },
             sessionless_timeout_ms: count(self.client_io.sessionless_timeout_ms),
+            path_stats: self.monitoring.path_stats.as_ref().map(|stats| net::PathStatsOptions {
+                slots: size(stats.slot_capacity),
+                slot_ms: count(stats.slot_duration_s) * 1000,
+                depth: size(stats.max_depth),
+                sample_rate: stats.sample_rate,
+                first: Duration::from_secs(60 * count(stats.initial_delay_min)),
+                every: Duration::from_secs(60 * count(stats.delay_min)),
+                top: size(stats.top_path_max),
+            }),
             ensemble_auth_named: self.auth.ensemble_auth_names.is_some(),
             allow_sasl_failed_clients: self.auth.allow_sasl_failed_clients,
             ..net::Options::default()

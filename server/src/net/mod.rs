@@ -22,6 +22,7 @@ mod handshake;
 mod ledger;
 mod limits;
 mod options;
+mod path_stats;
 mod request;
 mod secure;
 mod station;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
 
+use crossbeam_channel::Sender;
 use mio::net::{TcpListener, TcpStream};
 use parking_lot::Mutex;
 use socket2::{Domain, SockRef, Socket, Type};
@@ -41,6 +43,7 @@ use tracing::{debug, info};
 
 use self::fourlw::Responder;
 use self::limits::{HandshakeThrottle, Limits};
+use self::path_stats::PathStats;
 use self::secure::Handshakes;
 use self::station::{Inbox, Mail, Station};
 use self::view::ServerView;
@@ -55,6 +58,7 @@ use crate::tree::cell::TreeReader;
 use crate::watch::WatchTable;
 
 pub use options::{ConnectionThrottle, Options, RequestThrottle};
+pub use path_stats::PathStatsOptions;
 
 /// Java's default for `clientPortListenBacklog`.
 const BACKLOG: i32 = 50;
@@ -120,6 +124,7 @@ struct Shared {
     auth_failed: Arc<AtomicU64>,
     /// Probability with which the throttle drops a handshake, as the bits of a double.
     drop_chance: Arc<AtomicU64>,
+    path_stats: Option<Arc<PathStats>>,
     metrics: Arc<Metrics>,
 }
 
@@ -158,6 +163,7 @@ pub struct Net {
 pub struct Running {
     inboxes: Vec<Arc<Inbox>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    reporter: Mutex<Option<(Sender<()>, JoinHandle<()>)>>,
 }
 
 /// Why listening failed: the address and the reason.
@@ -256,6 +262,9 @@ impl Net {
         let throttle =
             HandshakeThrottle::new(options.connection_throttle.clone(), clock::mono(), parts.seed);
         let words = WordDesk::new(parts.responder.clone(), parts.view, inboxes.clone());
+        let path_stats = options.path_stats.clone();
+        let path_stats = path_stats.map(|o| Arc::new(PathStats::new(o, clock::mono())));
+        let reporter = path_stats.as_ref().map(PathStats::start).transpose()?;
         let shared = Arc::new(Shared {
             options,
             tree: parts.tree,
@@ -274,6 +283,7 @@ impl Net {
             tls_handshakes: Handshakes::default(),
             auth_failed,
             drop_chance,
+            path_stats,
             metrics: parts.metrics,
         });
         let mut threads = Vec::new();
@@ -291,7 +301,8 @@ impl Net {
         for address in secure_addresses {
             info!("bound to port {} for TLS", fourlw::java_address(address));
         }
-        Ok(Running { inboxes, threads: Mutex::new(threads) })
+        let (threads, reporter) = (Mutex::new(threads), Mutex::new(reporter));
+        Ok(Running { inboxes, threads, reporter })
     }
 }
 
@@ -319,6 +330,10 @@ impl Running {
 
     /// Writes what can be written, closes every connection, ends the threads.
     pub fn stop(&self) {
+        if let Some((stop, thread)) = self.reporter.lock().take() {
+            drop(stop);
+            let _ = thread.join();
+        }
         self.inboxes.iter().for_each(|inbox| inbox.post(Mail::Stop));
         for thread in self.threads.lock().drain(..) {
             if thread.join().is_err() {

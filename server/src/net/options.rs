@@ -58,6 +58,8 @@ pub struct Options {
     /// A connection without session is closed after this long, ms
     /// (`zookeeper.nio.sessionlessCnxnTimeout`).
     pub sessionless_timeout_ms: u64,
+    /// Count the paths asked for most (`pathStats.enabled`).
+    pub path_stats: Option<super::PathStatsOptions>,
     /// The scheme `ensemble` has names to compare with (`zookeeper.ensembleAuthName`).
     pub ensemble_auth_named: bool,
     /// A failed SASL exchange does not close the connection (`allowSaslFailedClients`).
@@ -95,6 +97,7 @@ impl Default for Options {
             request_throttle: RequestThrottle::default(),
             connection_throttle: ConnectionThrottle::default(),
             sessionless_timeout_ms: 10_000,
+            path_stats: None,
             ensemble_auth_named: false,
             allow_sasl_failed_clients: false,
             outbox_high_bytes: 4 * 1024 * 1024,

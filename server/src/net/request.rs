@@ -256,6 +256,9 @@ impl Burst<'_> {
         let now = self.desk.now;
         let request = ReadRequest::decode(header.kind, &frame[8..], self.shared.options.field_max);
         let State { out, stats, identities, .. } = state;
+        if let (Some(stats), Some(path)) = (&self.shared.path_stats, request.path()) {
+            stats.register(now, false, path);
+        }
         let context = ReadContext {
             session: self.session,
             identities,
@@ -283,6 +286,9 @@ impl Burst<'_> {
     ) -> After {
         let field_max = self.shared.options.field_max;
         let body = WriteRequest::decode(header.kind, &self.desk.arena.copy(body), field_max);
+        if let (Some(stats), Some(path)) = (&self.shared.path_stats, body.path()) {
+            stats.register(self.desk.now, true, path);
+        }
         let last = header.kind == op::CLOSE_SESSION;
         self.submit(state, header, Body::Write(body), None, large);
         if last {
