@@ -2,8 +2,10 @@
 //! unit files and cron jobs expect them, and what of Java is left there does not disturb.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+#[path = "common/ports.rs"]
+mod ports;
+
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -46,7 +48,7 @@ impl Installation {
             "export SERVER_JVMFLAGS=\"-Xmx512m -Dzookeeper.snapCount=50\"\n",
         )
         .unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = ports::free_port();
         let text = format!(
             "dataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n",
             root.join("data").display()

@@ -4,7 +4,8 @@
 
 mod common;
 
-use common::members::{Members, address, free_port};
+use common::members::{Members, address};
+use common::ports::free_port;
 use jute::proto::{ReconfigRequest, op};
 use jute::{Encode, Reader};
 use rookeeper::net::view::Mode;

@@ -3,6 +3,9 @@
 //! Readiness is the server's own notification (`NOTIFY_SOCKET`), so nothing here guesses times.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+#[path = "common/ports.rs"]
+mod ports;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,6 +16,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use ports::free_port;
 use tempfile::TempDir;
 
 /// How long a server may take until it says so; only a failing test waits that long.
@@ -22,11 +26,6 @@ struct Site {
     dir: TempDir,
     notify: UnixDatagram,
     port: u16,
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Site {

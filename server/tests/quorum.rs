@@ -172,7 +172,7 @@ fn a_busy_election_port_ends_the_start_with_its_exit_code() {
     let port = busy.local_addr().unwrap().port();
     let lines = format!(
         "server.1=127.0.0.1:{}:{port}:participant\nserver.2={}:participant\n",
-        common::members::free_port(),
+        common::ports::free_port(),
         address()
     );
     let all = Members::with_lines(2, &lines, |_| "electionPortBindRetry=1\n".to_owned());

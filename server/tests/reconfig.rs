@@ -6,7 +6,8 @@ mod common;
 
 use std::net::TcpStream;
 
-use common::members::{Members, address, free_port};
+use common::members::{Members, address};
+use common::ports::free_port;
 use common::{Client, Reply, request};
 use jute::proto::{ReconfigRequest, op};
 use jute::{Encode, Reader};

@@ -3,6 +3,9 @@
 //! Readiness is the server's own notification (`NOTIFY_SOCKET`), so nothing here guesses times.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+#[path = "common/ports.rs"]
+mod ports;
+
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
@@ -42,7 +45,7 @@ impl Site {
         let dir = tempfile::tempdir().unwrap();
         let notify = UnixDatagram::bind(dir.path().join("notify")).unwrap();
         notify.set_read_timeout(Some(PATIENCE)).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = ports::free_port();
         let site = Site { dir, notify, port };
         fs::create_dir(site.path("conf")).unwrap();
         site.configure(&format!("clientPort={port}\nclientPortAddress=127.0.0.1\n"));

@@ -4,10 +4,11 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use common::ports::free_port;
 use common::*;
 use rookeeper::auth::{ClientAuth, Secret, StoreFormat, StoreOptions, Stream, Tls, TlsOptions};
 use rookeeper::config::{Config, JvmFlags};
@@ -28,11 +29,7 @@ struct Plan {
 
 impl Plan {
     fn new(members: usize) -> Self {
-        // Held until all are known, so that no two are the same.
-        let held: Vec<_> =
-            (0..2 * members).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let ports: Vec<_> = held.iter().map(|l| l.local_addr().unwrap().port()).collect();
-        Self { ports: ports.chunks(2).map(|pair| (pair[0], pair[1])).collect() }
+        Self { ports: (0..members).map(|_| (free_port(), free_port())).collect() }
     }
 
     /// Starts member `id`, from 1.

@@ -1,7 +1,6 @@
 //! Several servers of one ensemble in this process, on loopback.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use rookeeper::net::view::{Mode, PeerView};
 use rookeeper::server::{Exit, Handle, Server};
 use tempfile::TempDir;
 
+use super::ports::free_port;
 use super::{Client, options};
 
 /// How long anything may take: a loaded machine is no failure.
@@ -25,11 +25,6 @@ pub struct Members {
 struct Place {
     dir: TempDir,
     server: Option<Handle>,
-}
-
-/// A port nobody listens on now.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// `127.0.0.1:quorum:election` with fresh ports.

@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod members;
+pub mod ports;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
