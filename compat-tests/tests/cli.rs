@@ -246,11 +246,12 @@ fn reconfigurations() {
             format!("reconfig -file {}", bad.display()),
             "reconfig -remove 1".to_owned(),
             "config".to_owned(),
+            "quit".to_owned(),
         ];
         let address = server.address().to_string();
         let mut command = shell(java);
         command.args(["-server", &address]);
-        let output = run(command, &home, &lines.join("\n"));
+        let output = run(command, &home, &format!("{}\n", lines.join("\n")));
         let mut seen = seen(&output, &address);
         // Ports are those of this server, versions count its zxids.
         for text in seen.steps.iter_mut().map(|step| &mut step.1).chain(&mut seen.errors) {

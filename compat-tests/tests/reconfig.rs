@@ -149,7 +149,6 @@ fn changes(leader: Kind, learner: Kind) -> Result<()> {
 }
 
 #[test]
-#[ignore = "was never seen to pass behind the removal of the leader"]
 fn ours_leads_java() {
     changes(Kind::Rookeeper, Kind::Java(TARGET)).unwrap();
 }
