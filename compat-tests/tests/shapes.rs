@@ -186,10 +186,15 @@ fn several_addresses() {
         for sid in 1..=3 {
             for other in 1..=3 {
                 let (quorum, election) = all.ports(other);
-                let (dead, dead_too) = (free_port(), free_port());
-                let good = format!("127.0.0.1:{quorum}:{election}");
                 // A server binds all of its own.
-                let line = format!("127.0.0.1:{dead}:{dead_too}|{good}");
+                let mut line =
+                    format!("127.0.0.1:{quorum}:{election}|127.0.0.2:{quorum}:{election}");
+                if sid > 1 && other != sid {
+                    // Java asks the host, not the port, whether it is there, and may insist on
+                    // this one. We go through them.
+                    let dead = format!("127.0.0.1:{}:{}", free_port(), free_port());
+                    line = format!("{dead}|{line}");
+                }
                 all.server(sid).change(&format!("server.{other}"), line);
             }
         }
