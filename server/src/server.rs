@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 use crate::acl::{self, Schemes};
 use crate::admin::Guard;
 use crate::apply::{self, Applier};
+use crate::audit::AuditLog;
 use crate::auth::{ClientAuth, SaslError, SaslLogin, Tls, TlsError};
 use crate::base::{Epoch, Proposal};
 use crate::ensemble::{self, Ensemble, Security, SecurityError};
@@ -67,6 +68,8 @@ pub struct Options {
     pub fourlw: Arc<dyn Responder>,
     /// Where everything is counted.
     pub metrics: Arc<Metrics>,
+    /// Who changed what.
+    pub audit: Option<Arc<AuditLog>>,
     /// Looks out for times in which the process did not run.
     pub pause_monitor: Option<pause::Options>,
     /// For random drops of handshakes.
@@ -95,6 +98,7 @@ impl Options {
             disk: Arc::new(storage::RealDisk),
             fourlw: Arc::new(net::fourlw::NoWords),
             metrics: Arc::new(Metrics::new(false)),
+            audit: None,
             pause_monitor: None,
             seed: 0,
             member: None,
@@ -188,6 +192,7 @@ impl Server {
         let net = Net::bind(options.net)?;
 
         let tree_options = options.tree.clone();
+        let guard_tree = options.tree.clone();
         let alone = options.member.is_none();
         let restored = restore(&dirs, &files, options.tree, &metrics, alone)?;
         let storage::Restored { tree, last, emptied, replayed, recent, .. } = restored.state;
@@ -232,6 +237,7 @@ impl Server {
                 wakes: WakeList::new(net.bells()),
                 counters: apply_counters.clone(),
                 metrics: metrics.clone(),
+                audit: options.audit.clone(),
                 field_max,
                 outbox_max_bytes,
             },
@@ -302,6 +308,11 @@ impl Server {
             tree: reader.clone(),
             schemes: schemes.clone(),
             pipeline: pipeline.clone(),
+            tree_options: guard_tree,
+            field_max: files.field_max,
+            registry: registry.clone(),
+            net: running.clone(),
+            ensemble: ensemble.clone(),
         });
         if alone {
             role.open(false, false);

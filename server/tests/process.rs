@@ -3,8 +3,7 @@
 //! Readiness is the server's own notification (`NOTIFY_SOCKET`), so nothing here guesses times.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
-#[path = "common/ports.rs"]
-mod ports;
+mod common;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -14,9 +13,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use common::ports::free_port;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use ports::free_port;
 use tempfile::TempDir;
 
 /// How long a server may take until it says so; only a failing test waits that long.
@@ -397,4 +396,91 @@ fn cleanup_removes_what_a_purge_would() {
     }
     assert_eq!(snapshots(), before[3..]);
     site.start("", "").stop();
+}
+
+/// What operators' alerts look for in the log, after something happened to a standalone server.
+#[test]
+fn the_log_has_the_phrases_of_alerts() {
+    use jute::Encode;
+    use jute::proto::{AuthPacket, op};
+
+    let site = Site::new();
+    let text = "4lw.commands.whitelist=*\nmaxClientCnxns=3\nminSessionTimeout=100\ntickTime=100\n\
+                enforceQuota=true\naudit.enable=true\njvm.pause.monitor=true\n\
+                jvm.pause.sleep.time.ms=20\njvm.pause.info-threshold.ms=40\n\
+                jvm.pause.warn-threshold.ms=60000\nsnapCount=8\nfsync.warningthresholdms=0\n";
+    let process = site.start(text, "");
+    let address = SocketAddr::from(([127, 0, 0, 1], site.port));
+    let mut client = common::Client::connect(address);
+    for path in ["/zookeeper/quota/q", "/q"] {
+        client.create(path, b"", 0);
+    }
+    let limits = "/zookeeper/quota/q/zookeeper_limits";
+    client.create(limits, b"count=1,bytes=-1", 0);
+    client.create("/zookeeper/quota/q/zookeeper_stats", b"count=0,bytes=0", 0);
+    assert_eq!(client.create("/q/over", b"", 0).err, 0, "a soft limit does not refuse");
+    for _ in 0..20 {
+        client.create("/n", b"", 2);
+    }
+    let mut body = Vec::new();
+    AuthPacket { kind: 0, scheme: Some("digest".into()), auth: Some(b"u:p") }.encode(&mut body);
+    client.call(op::AUTH, &body);
+    // A length that no frame has, a client that has seen the future, one too many.
+    common::Client::raw(address).send_raw(b"\xff\xff\xff\xff");
+    let mut ahead = common::Client::raw(address);
+    assert_eq!(ahead.greet(0, [0; 16], 10_000, i64::MAX, false), None);
+    let _full: Vec<_> = (0..3).map(|_| common::Client::raw(address)).collect();
+    // Stopped and continued: the pause monitor notices.
+    process.signal(Signal::SIGSTOP);
+    process.signal(Signal::SIGCONT);
+    drop(client);
+    let output = process.stop();
+    let log = String::from_utf8_lossy(&output.stdout).into_owned();
+    for phrase in [
+        "Reading configuration from:",
+        "binding to port",
+        "bound to port",
+        "Creating new log file: log.",
+        "Snapshotting: 0x",
+        "Snapshot taken in ",
+        "fsync-ing the write ahead log in ",
+        "ms which will adversely effect operation latency.",
+        "Quota exceeded: /q [current count=2, softCountLimit=1]",
+        "got auth packet /127.0.0.1:",
+        ": auth success for scheme digest and address /127.0.0.1:",
+        "Len error. A message from /127.0.0.1:",
+        "Refusing session(0x0) request for client /127.0.0.1:",
+        "Too many connections from /127.0.0.1 - max is 3",
+        "Unable to read additional data from client, it probably closed the socket",
+        "Starting JVM Pause Monitor with infoThresholdMs:40",
+        "operation=serverStart\tresult=success",
+        "operation=serverStop\tresult=invoked",
+        "operation=create\tznode=/q\tznode_type=persistent\tresult=success",
+    ] {
+        assert!(log.contains(phrase), "{phrase}\n---\n{log}");
+    }
+}
+
+#[test]
+fn the_audit_log_goes_to_the_file_that_was_named() {
+    let site = Site::new();
+    let dir = site.dir.path().display().to_string();
+    let file = format!("-Dzookeeper.log.dir={dir} -Dzookeeper.auditlog.file=zookeeper_audit.log");
+    let work = |text: &str, flags: &str| {
+        let process = site.start(text, flags);
+        let mut client = common::Client::connect(SocketAddr::from(([127, 0, 0, 1], site.port)));
+        client.create("/a", b"", 0);
+        client.set("/none", b"");
+        process.stop();
+        fs::read_to_string(site.path("zookeeper_audit.log")).unwrap_or_default()
+    };
+    assert_eq!(work("", &file), "", "it is off by default");
+    let errors =
+        work("audit.enable=true\n", &format!("{file} -Dzookeeper.auditlog.threshold=ERROR"));
+    assert!(errors.contains("operation=setData\tznode=/none\tresult=failure"), "{errors}");
+    assert!(!errors.contains("result=success"), "{errors}");
+    let all = work("audit.enable=true\n", &file);
+    let new = all.strip_prefix(&errors).expect("appended to");
+    assert!(new.contains("operation=serverStart\tresult=success"), "{new}");
+    assert!(new.contains("operation=serverStop\tresult=invoked"), "{new}");
 }

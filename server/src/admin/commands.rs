@@ -2,13 +2,13 @@
 
 use super::http::{Request, Response};
 use super::json::{Json, object};
-use super::{Facts, Guard};
+use super::{Facts, Guard, operate};
 use crate::net::fourlw::{gauges, java_address, operation};
-use crate::net::view::{ConnectionView, LearnerView, Mode, ServerView};
+use crate::net::view::{ConnectionView, Mode, ServerView};
 
 const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests";
 
-type Members = Vec<(String, Json)>;
+pub(super) type Members = Vec<(String, Json)>;
 
 /// What a command sees.
 pub(super) struct Context<'a> {
@@ -51,6 +51,9 @@ macro_rules! commands {
 }
 
 commands! {
+    Guarded ["close_connection"] => operate::close_connection;
+    Guarded ["close_learner"] => operate::close_learner;
+    Guarded ["close_session"] => operate::close_session;
     Serving ["configuration", "conf", "config"] => configuration;
     Serving ["connection_stat_reset", "crst"] => |_, view| {
         view.reset_connection_stats();
@@ -98,6 +101,7 @@ commands! {
             ("leader_ip", peer.leader_ip.unwrap_or_default().into()),
         ]),
     };
+    Serving ["learners"] => operate::learners;
     Always ["monitor", "mntr"] => monitor;
     Serving ["observer_connection_stat_reset", "orst"] => |_, view| {
         view.reset_observer_stats();
@@ -110,12 +114,15 @@ commands! {
         let observers = learners.iter().filter(|learner| learner.observer && learner.synced);
         members([
             ("synced_observers", synced.into()),
-            ("observers", Json::Array(observers.map(learner_info).collect())),
+            ("observers", Json::Array(observers.map(operate::learner).collect())),
         ])
     };
+    Serving ["quotas"] => operate::quotas;
     Guarded ["restore", "rest"] => super::guarded::restore;
     Serving ["ruok"] => |_, _| Members::new();
     Serving ["server_stats", "srvr"] => server_stats;
+    Serving ["sessions"] => operate::sessions;
+    Guarded ["set_max_client_cnxns"] => operate::set_max_client_cnxns;
     Always ["set_trace_mask", "stmk"] => set_trace_mask;
     Guarded ["snapshot", "snap"] => super::guarded::snapshot;
     Serving ["stat_reset", "srst"] => |context, view| {
@@ -178,7 +185,7 @@ commands! {
 /// `DigestCalculator.DIGEST_VERSION`.
 const DIGEST_VERSION: i64 = 2;
 
-fn members<const N: usize>(members: [(&str, Json); N]) -> Members {
+pub(super) fn members<const N: usize>(members: [(&str, Json); N]) -> Members {
     members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
@@ -367,22 +374,6 @@ fn set_trace_mask(context: &Context<'_>) -> Members {
         }
         Err(_) => members([("error", format!("{NEEDED}, got {text}").into())]),
     }
-}
-
-/// `LearnerHandler.getLearnerHandlerInfo`.
-fn learner_info(learner: &LearnerView) -> Json {
-    let remote = learner.remote.map_or_else(String::new, java_address);
-    object([
-        ("remote_socket_address", remote.into()),
-        ("sid", learner.sid.into()),
-        ("established", learner.established_ms.into()),
-        ("queued_packets", learner.queued.into()),
-        ("queued_packets_size", learner.queued_bytes.into()),
-        ("packets_received", learner.received.into()),
-        ("packets_sent", learner.sent.into()),
-        ("requests", learner.requests.into()),
-        ("last_zxid", learner.last_zxid.into()),
-    ])
 }
 
 fn zab_state(context: &Context<'_>) -> Members {

@@ -31,12 +31,12 @@ impl RateLimit {
     }
 }
 
-fn refuse(command: &str, status: u16, error: &str) -> Response {
+pub(super) fn refuse(command: &str, status: u16, error: &str) -> Response {
     json(status, command, Vec::new(), Some(error))
 }
 
 /// The `Authorization` header, checked for all permissions on `/`; `Err` is the answer.
-fn authorize(context: &Context<'_>, command: &str) -> Result<(), Response> {
+pub(super) fn authorize(context: &Context<'_>, command: &str) -> Result<(), Response> {
     let Some(header) = context.request.header("authorization") else {
         return Err(refuse(command, 401, "Auth info is missing for the command"));
     };
@@ -122,9 +122,31 @@ pub(super) fn restore(context: &Context<'_>) -> Response {
     if context.request.method != "POST" {
         return Response::error(500, "this command is to be posted");
     }
-    refuse(
-        command,
-        500,
-        "restore is not supported yet; stop the server and put the snapshot into dataDir/version-2",
-    )
+    let facts = context.facts;
+    let metrics = &facts.words.options().metrics;
+    if !context.view.is_some_and(|view| view.serving()) {
+        return refuse(command, 200, "This ZooKeeper instance is not currently serving requests");
+    }
+    if !facts.last_zxid_in_snapshots {
+        return refuse(command, 500, "serializeLastProcessedZxid is disabled");
+    }
+    let Some(mut body) = context.request.body.lock().take() else {
+        return refuse(command, 400, "there is no body");
+    };
+    if !facts.restore_rate.allow() {
+        metrics.restore_rate_limited_count.add(1);
+        return refuse(command, 429, "Too many requests");
+    }
+    let begun = Instant::now();
+    match context.guard.restore(&mut body) {
+        Ok(zxid) => {
+            metrics.restore_time.add(begun.elapsed().as_millis() as i64);
+            json(200, command, vec![("last_zxid".to_owned(), zxid.0.into())], None)
+        }
+        Err(error) => {
+            metrics.restore_error_count.add(1);
+            tracing::warn!("restore command failed: {error}");
+            refuse(command, 500, &error)
+        }
+    }
 }

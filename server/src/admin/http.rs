@@ -14,7 +14,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{Either, Full};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue, SERVER};
 use hyper::service::service_fn;
@@ -22,7 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
 use crate::auth::Tls;
@@ -38,8 +38,8 @@ const TLS_BYTE: u8 = 0x16;
 /// How long a stop waits for requests in work.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// A request without its body.
-#[derive(Debug, Clone)]
+/// A request; its body is still on the wire.
+#[derive(Debug)]
 pub(super) struct Request {
     pub method: String,
     /// Path, percent-decoded.
@@ -48,6 +48,50 @@ pub(super) struct Request {
     pub query: Vec<(String, String)>,
     pub headers: Vec<(String, String)>,
     pub remote: SocketAddr,
+    pub body: Mutex<Option<BodyReader>>,
+}
+
+/// Pieces of a body on their way to the thread that wants them: a few, never the whole.
+const BODY_PIECES: usize = 4;
+
+/// A request's body as a stream. What is not read is not taken off the wire.
+#[derive(Debug)]
+pub(super) struct BodyReader {
+    pieces: mpsc::Receiver<io::Result<Bytes>>,
+    rest: Bytes,
+}
+
+impl Read for BodyReader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.rest.is_empty() {
+            match self.pieces.blocking_recv() {
+                Some(piece) => self.rest = piece?,
+                None => return Ok(0),
+            }
+        }
+        let count = self.rest.len().min(out.len());
+        out[..count].copy_from_slice(&self.rest.split_to(count));
+        Ok(count)
+    }
+}
+
+/// Passes a body on, piece by piece. A client that sends nothing for `idle` has given up.
+async fn pump(mut body: Incoming, idle: Duration, pieces: mpsc::Sender<io::Result<Bytes>>) {
+    loop {
+        let piece = match tokio::time::timeout(idle, body.frame()).await {
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            Ok(None) => return,
+            Ok(Some(Err(error))) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, error)),
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => Ok(data),
+                Err(_) => continue,
+            },
+        };
+        let failed = piece.is_err();
+        if pieces.send(piece).await.is_err() || failed {
+            return;
+        }
+    }
 }
 
 impl Request {
@@ -222,7 +266,7 @@ async fn serve(
     idle: Duration,
     handler: Handler,
 ) -> Result<(), String> {
-    let service = service_fn(|request| answer(request, remote, secure, handler.clone()));
+    let service = service_fn(|request| answer(request, remote, secure, idle, handler.clone()));
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(idle);
     let served = server.serve_connection(TokioIo::new(stream), service).await;
@@ -233,10 +277,17 @@ async fn answer(
     request: hyper::Request<Incoming>,
     remote: SocketAddr,
     secure: bool,
+    idle: Duration,
     handler: Handler,
 ) -> Result<hyper::Response<Body>, Infallible> {
     let head = request.method() == hyper::Method::HEAD;
-    let request = plain(&request, remote);
+    let (parts, body) = request.into_parts();
+    let mut request = plain(&parts, remote);
+    if parts.method == hyper::Method::POST {
+        let (sender, pieces) = mpsc::channel(BODY_PIECES);
+        tokio::spawn(pump(body, idle, sender));
+        request.body = Mutex::new(Some(BodyReader { pieces, rest: Bytes::new() }));
+    }
     // Work may walk the tree or the disk: not on the thread of the sockets.
     let response = tokio::task::spawn_blocking(move || handler(request)).await;
     let mut response = response.unwrap_or_else(|error| {
@@ -250,21 +301,22 @@ async fn answer(
     Ok(encode(response, head))
 }
 
-fn plain(request: &hyper::Request<Incoming>, remote: SocketAddr) -> Request {
-    let headers = request.headers().iter().map(|(name, value)| {
+fn plain(request: &hyper::http::request::Parts, remote: SocketAddr) -> Request {
+    let headers = request.headers.iter().map(|(name, value)| {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     });
-    let pairs = request.uri().query().unwrap_or_default().split('&').filter(|p| !p.is_empty());
+    let pairs = request.uri.query().unwrap_or_default().split('&').filter(|p| !p.is_empty());
     let query = pairs.map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         (decode(name, true), decode(value, true))
     });
     Request {
-        method: request.method().as_str().to_owned(),
-        path: decode(request.uri().path(), false),
+        method: request.method.as_str().to_owned(),
+        path: decode(request.uri.path(), false),
         query: query.collect(),
         headers: headers.collect(),
         remote: SocketAddr::new(remote.ip().to_canonical(), remote.port()),
+        body: Mutex::new(None),
     }
 }
 

@@ -12,9 +12,10 @@ mod commands;
 mod guarded;
 mod http;
 mod json;
+mod operate;
 mod process;
 
-use std::io;
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use self::commands::{COMMANDS, Context};
 use self::guarded::RateLimit;
 use self::http::{Content, HttpServer, HttpTls, Request, Response};
 use crate::auth::{Tls, TlsOptions};
-use crate::base::{Mono, Zxid};
+use crate::base::{Mono, SessionId, Zxid};
 use crate::metrics::{Gauges, Metrics};
 use crate::net::fourlw::{Words, gauges};
 use crate::net::view::{Mode, ServerView};
@@ -48,6 +49,32 @@ pub trait Guard: Send + Sync {
     fn may_do_all(&self, scheme: &str, data: &[u8], ip: IpAddr) -> Allowed;
     /// Writes a snapshot now; its last zxid and its file.
     fn take_snapshot(&self) -> Result<(Zxid, PathBuf), String>;
+    /// Replaces the database by the uncompressed snapshot in `input`; its last zxid. Nothing changes
+    /// unless the whole stream is one.
+    fn restore(&self, input: &mut dyn Read) -> Result<Zxid, String> {
+        let _ = input;
+        Err("there is no server to restore".to_owned())
+    }
+    /// Ends a session.
+    fn close_session(&self, session: SessionId) -> Result<(), String> {
+        let _ = session;
+        Err("there is no server".to_owned())
+    }
+    /// Closes a client's connection; false if there is none from there.
+    fn close_connection(&self, remote: SocketAddr) -> bool {
+        let _ = remote;
+        false
+    }
+    /// Closes the link of a learner, which will come back; false on a standalone server.
+    fn close_learner(&self, sid: i64, link: u64) -> bool {
+        let _ = (sid, link);
+        false
+    }
+    /// Another `maxClientCnxns`; false if there is no server yet.
+    fn set_max_client_connections(&self, max: usize) -> bool {
+        let _ = max;
+        false
+    }
 }
 
 /// Nobody may do anything.
@@ -100,6 +127,7 @@ struct Facts {
     last_zxid_in_snapshots: bool,
     use_x_forwarded_for: bool,
     snapshot_rate: RateLimit,
+    restore_rate: RateLimit,
     initial_configuration: Option<String>,
     system_properties: Vec<(String, String)>,
 }
@@ -127,6 +155,7 @@ impl AdminServer {
             last_zxid_in_snapshots: options.last_zxid_in_snapshots,
             use_x_forwarded_for: options.use_x_forwarded_for,
             snapshot_rate: RateLimit::new(options.rate_limit),
+            restore_rate: RateLimit::new(options.rate_limit),
             initial_configuration: options.initial_configuration,
             system_properties: options.system_properties,
         };

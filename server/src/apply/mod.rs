@@ -14,6 +14,8 @@
 //!
 //! Start reading at [`Applier::run`].
 
+mod audit;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,6 +26,7 @@ use parking_lot::RwLockReadGuard;
 use tracing::{debug, error};
 
 use crate::acl::Schemes;
+use crate::audit::AuditLog;
 use crate::base::{ErrorCode, Mono, Now, SessionId, Wall, Zxid};
 use crate::metrics::{Metrics, Namespaces, Spread, Summary};
 use crate::outbox::{
@@ -67,6 +70,8 @@ pub struct Parts {
     pub counters: Arc<Counters>,
     /// Where everything else is counted.
     pub metrics: Arc<Metrics>,
+    /// Who changed what, if that is asked for.
+    pub audit: Option<Arc<AuditLog>>,
     /// Largest string or buffer inside a parked request, bytes.
     pub field_max: usize,
     /// Unsent bytes above which a connection is closed.
@@ -98,6 +103,8 @@ struct Desk {
     /// Ages of the transactions applied, by the stamp of whoever proposed them.
     age: Ages,
     section: Section,
+    /// The session whose end is being applied, while there is an audit log.
+    closing: Option<SessionId>,
     /// Sizes of writes and of parked reads, per top-level znode.
     written: Namespaces,
     read: Namespaces,
@@ -224,6 +231,7 @@ impl Applier {
             duty: Duty::default(),
             age: Ages::default(),
             section: Section::default(),
+            closing: None,
             written: Namespaces::default(),
             read: Namespaces::default(),
         };
@@ -305,6 +313,9 @@ impl Desk {
             Commit::Txn { proposal, origin } => {
                 let before = tree.last_zxid();
                 assert!(proposal.zxid() > before, "ZXID-ORDER: {} after {before}", proposal.zxid());
+                if self.parts.audit.is_some() && proposal.header.kind == op::CLOSE_SESSION {
+                    self.closing = Some(SessionId(proposal.header.client_id));
+                }
                 let applied = tree.apply(&proposal, &mut |change| self.changed(change));
                 if let DigestCheck::Mismatch { expected, actual } = applied.digest {
                     self.parts.metrics.digest_mismatches_count.add(1);
@@ -317,7 +328,11 @@ impl Desk {
                 if proposal.header.kind == op::CLOSE_SESSION {
                     self.close_session(SessionId(proposal.header.client_id), origin.as_ref());
                 }
+                self.closing = None;
                 let Some(origin) = origin else { return };
+                if let Some(log) = &self.parts.audit {
+                    audit::applied(log, &self.parts.schemes, &origin, &proposal);
+                }
                 match origin.handshake {
                     Some(handshake) => {
                         let session = SessionId(proposal.header.client_id);
@@ -342,6 +357,11 @@ impl Desk {
                 }
             }
             Commit::Refused { origin, code } => {
+                if let Some(log) = &self.parts.audit {
+                    let attached = origin.outbox.lock().attached;
+                    let session = attached.map_or(SessionId(0), |attached| attached.session);
+                    audit::refused(log, &self.parts.schemes, &origin, session);
+                }
                 self.answer(tree, &origin, op::ERROR, |_, xid, zxid, out| {
                     if code == ErrorCode::SessionMoved {
                         return reply::After::Close;
@@ -389,6 +409,11 @@ impl Desk {
         };
         let set = &self.parts.metrics.write_per_namespace;
         self.written.add(change.path, (change.path.len() + change.bytes) as i64, set);
+        if let (Some(session), Some(log)) = (self.closing, &self.parts.audit)
+            && change.kind == ChangeKind::Deleted
+        {
+            audit::ephemeral(log, session, change.path);
+        }
         let watches = self.parts.watches.clone();
         watches.trigger(what, change.path, &mut |fired| self.fire(change, fired));
     }

@@ -22,6 +22,12 @@ fn memory(key: &str) -> String {
     kib.map_or_else(|| ABSENT.to_owned(), |kib| format!("{}MB", kib / 1024))
 }
 
+/// Who this process runs as.
+pub(super) fn user() -> String {
+    let user = User::from_uid(Uid::current()).ok().flatten();
+    user.map_or_else(|| Uid::current().to_string(), |user| user.name)
+}
+
 /// Keys in Java's order. There is no JVM: its keys keep a neutral text, so that parsers find them.
 pub(super) fn list() -> Vec<(&'static str, String)> {
     let user = User::from_uid(Uid::current()).ok().flatten();

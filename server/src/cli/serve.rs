@@ -13,6 +13,7 @@ use super::notify::notify;
 use super::signals::{Asked, Signals};
 use super::{advice, environment, exit};
 use crate::admin::{AdminServer, MetricsServer};
+use crate::audit::{AuditLog, Event, Outcome};
 use crate::base::version;
 use crate::config::{Config, ConfigError, JvmFlags, Kind, Level, MetricsBackend};
 use crate::metrics::Metrics;
@@ -139,7 +140,29 @@ fn start(flags: &JvmFlags, arguments: &[String], my_id: &MyId) -> Result<i32, En
         started => started?,
     };
     let endpoint = start_endpoint(&config, &metrics)?;
-    let handle = Arc::new(Server::start(Options::of(&config, metrics, words.clone(), random))?);
+    let audit = start_audit(&config)?;
+    let tell = |operation, outcome| {
+        if let Some(audit) = &audit {
+            audit.record(Event::of_server(operation, audit.server_user(), outcome));
+        }
+    };
+    let options =
+        Options { audit: audit.clone(), ..Options::of(&config, metrics, words.clone(), random) };
+    let started = Server::start(options);
+    let ended = |audit: &Option<Arc<AuditLog>>| {
+        if let Some(audit) = audit {
+            audit.stop();
+        }
+    };
+    let handle = match started {
+        Ok(handle) => Arc::new(handle),
+        Err(error) => {
+            tell("serverStart", Outcome::Failure);
+            ended(&audit);
+            return Err(error.into());
+        }
+    };
+    tell("serverStart", Outcome::Success);
     if let Some(admin) = &admin {
         admin.set_server(handle.view(), handle.guard());
     }
@@ -151,7 +174,19 @@ fn start(flags: &JvmFlags, arguments: &[String], my_id: &MyId) -> Result<i32, En
         false => "STATUS=Standalone, serving clients",
     });
     notify("READY=1");
-    Ok(wait(&handle, &signals, &words))
+    let code = wait(&handle, &signals, &words);
+    tell("serverStop", Outcome::Invoked);
+    ended(&audit);
+    Ok(code)
+}
+
+fn start_audit(config: &Config) -> Result<Option<Arc<AuditLog>>, End> {
+    let Some(options) = config.audit_options(environment::user()) else { return Ok(None) };
+    let file = options.file.clone().unwrap_or_default();
+    AuditLog::start(options).map(|log| Some(Arc::new(log))).map_err(|error| {
+        let why = format!("cannot open {} (auditlog.file): {error}", file.display());
+        End::new("Unexpected exception", why, exit::UNEXPECTED)
+    })
 }
 
 fn start_admin(config: &Config, words: &Arc<Words>) -> Result<Option<AdminServer>, End> {

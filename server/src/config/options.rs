@@ -16,7 +16,7 @@ use crate::acl::{
 use crate::base::Sid;
 use crate::net::fourlw::ConfOptions;
 use crate::tree::TreeOptions;
-use crate::{acl, admin, auth, ensemble, net, pipeline, prep, replica, storage, watch, zab};
+use crate::{acl, admin, audit, auth, ensemble, net, pipeline, prep, replica, storage, watch, zab};
 
 /// Bytes that may wait for one learner before its link is cut; it syncs again.
 const LEARNER_QUEUE_BYTES_MAX: usize = 512 * 1024 * 1024;
@@ -96,6 +96,7 @@ impl Config {
                 every: Duration::from_secs(60 * count(stats.delay_min)),
                 top: size(stats.top_path_max),
             }),
+            audit: self.monitoring.audit_enabled,
             ensemble_auth_named: self.auth.ensemble_auth_names.is_some(),
             allow_sasl_failed_clients: self.auth.allow_sasl_failed_clients,
             ..net::Options::default()
@@ -310,6 +311,19 @@ impl Config {
             sleep: ms(settings.sleep_ms),
             info: ms(settings.info_ms),
             warn: ms(settings.warn_ms),
+        })
+    }
+
+    /// The audit log, if it is wanted; `server_user` is who this process runs as. A file of its own
+    /// is written if one is named.
+    pub fn audit_options(&self, server_user: String) -> Option<audit::Options> {
+        let threshold = self.property("zookeeper.auditlog.threshold").unwrap_or("INFO");
+        let file = self.property("zookeeper.auditlog.file");
+        let dir = std::path::Path::new(&self.logging.dir);
+        self.monitoring.audit_enabled.then(|| audit::Options {
+            file: file.map(|name| dir.join(name)),
+            failures_only: matches!(threshold.to_ascii_uppercase().as_str(), "WARN" | "ERROR"),
+            server_user,
         })
     }
 

@@ -146,6 +146,7 @@ fn connect(
             received: desk.now,
             handshake: Some(handshake),
             path: None,
+            asked: None,
         },
         session,
         cxid: 0,

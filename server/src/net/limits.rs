@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
@@ -10,9 +11,11 @@ use super::{ConnectionThrottle, Options};
 use crate::base::Mono;
 
 /// Open connections by source address.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Limits {
     open: Arc<Mutex<Open>>,
+    /// `maxClientCnxns`, which an operator may change.
+    per_address: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -38,13 +41,29 @@ pub(super) enum Full {
 }
 
 impl Limits {
+    /// Nobody is in.
+    pub fn new(options: &Options) -> Self {
+        let per_address = AtomicUsize::new(options.connections_per_address_max);
+        Self { open: Arc::default(), per_address }
+    }
+
+    /// `maxClientCnxns` as it is now.
+    pub fn per_address(&self) -> usize {
+        self.per_address.load(Relaxed)
+    }
+
+    /// Another `maxClientCnxns` for connections to come.
+    pub fn set_per_address(&self, max: usize) {
+        self.per_address.store(max, Relaxed);
+    }
+
     /// Lets a connection in, unless `maxClientCnxns` or `maxCnxns` is reached.
     pub fn admit(&self, remote: SocketAddr, options: &Options) -> Result<Admitted, Full> {
         let mut open = self.open.lock();
         if options.connections_max > 0 && open.total >= options.connections_max {
             return Err(Full::InAll(open.total));
         }
-        let max = options.connections_per_address_max;
+        let max = self.per_address();
         let held = open.by_address.entry(remote.ip()).or_default();
         if max > 0 && *held >= max {
             return Err(Full::OfAddress);
@@ -180,9 +199,9 @@ mod tests {
 
     #[test]
     fn addresses_are_counted_and_released() {
-        let limits = Limits::default();
         let options =
             Options { connections_per_address_max: 2, connections_max: 3, ..Options::default() };
+        let limits = Limits::new(&options);
         let one: SocketAddr = "10.0.0.1:1".parse().unwrap();
         let two: SocketAddr = "10.0.0.2:1".parse().unwrap();
         let a = limits.admit(one, &options).unwrap();
@@ -191,7 +210,10 @@ mod tests {
         let _c = limits.admit(two, &options).unwrap();
         assert_eq!(limits.admit(two, &options).err(), Some(Full::InAll(3)));
         drop(a);
-        assert!(limits.admit(one, &options).is_ok());
+        let _d = limits.admit(one, &options).unwrap();
+        assert!(limits.admit(one, &Options::default()).is_err());
+        limits.set_per_address(0);
+        assert!(limits.admit(one, &Options::default()).is_ok(), "no limit from now on");
     }
 
     #[test]

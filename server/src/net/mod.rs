@@ -52,7 +52,7 @@ use crate::acl::Schemes;
 use crate::auth::{SaslLogin, Tls};
 use crate::base::{Mono, SessionId};
 use crate::metrics::Metrics;
-use crate::outbox::{Admission, Bell, Counters, Origin, Registry, Role};
+use crate::outbox::{Admission, Bell, Counters, Origin, Place, Registry, Role};
 use crate::replica::Request;
 use crate::tree::cell::TreeReader;
 use crate::watch::WatchTable;
@@ -161,6 +161,7 @@ pub struct Net {
 
 /// Running I/O threads.
 pub struct Running {
+    shared: Arc<Shared>,
     inboxes: Vec<Arc<Inbox>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     reporter: Mutex<Option<(Sender<()>, JoinHandle<()>)>>,
@@ -262,6 +263,7 @@ impl Net {
         let throttle =
             HandshakeThrottle::new(options.connection_throttle.clone(), clock::mono(), parts.seed);
         let words = WordDesk::new(parts.responder.clone(), parts.view, inboxes.clone());
+        let limits = Limits::new(&options);
         let path_stats = options.path_stats.clone();
         let path_stats = path_stats.map(|o| Arc::new(PathStats::new(o, clock::mono())));
         let reporter = path_stats.as_ref().map(PathStats::start).transpose()?;
@@ -276,7 +278,7 @@ impl Net {
             upstream: parts.upstream,
             responder: parts.responder,
             words,
-            limits: Limits::default(),
+            limits,
             handshakes: Mutex::new(throttle),
             sasl: parts.sasl,
             tls: parts.tls,
@@ -302,7 +304,7 @@ impl Net {
             info!("bound to port {} for TLS", fourlw::java_address(address));
         }
         let (threads, reporter) = (Mutex::new(threads), Mutex::new(reporter));
-        Ok(Running { inboxes, threads, reporter })
+        Ok(Running { shared, inboxes, threads, reporter })
     }
 }
 
@@ -326,6 +328,18 @@ impl Running {
     /// Closes every connection without ending anything: the server left its role.
     pub fn drop_clients(&self) {
         self.inboxes.iter().for_each(|inbox| inbox.post(Mail::DropClients));
+    }
+
+    /// Another `maxClientCnxns`, 0 for no limit, for connections to come.
+    pub fn set_connections_per_address(&self, max: usize) {
+        self.shared.limits.set_per_address(max);
+    }
+
+    /// Lets a connection look at what others did to it.
+    pub fn touch(&self, place: Place) {
+        if let Some(inbox) = self.inboxes.get(usize::from(place.station)) {
+            inbox.ring(&mut vec![place]);
+        }
     }
 
     /// Writes what can be written, closes every connection, ends the threads.

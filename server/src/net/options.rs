@@ -60,6 +60,8 @@ pub struct Options {
     pub sessionless_timeout_ms: u64,
     /// Count the paths asked for most (`pathStats.enabled`).
     pub path_stats: Option<super::PathStatsOptions>,
+    /// Writes remember what they asked, for the audit log.
+    pub audit: bool,
     /// The scheme `ensemble` has names to compare with (`zookeeper.ensembleAuthName`).
     pub ensemble_auth_named: bool,
     /// A failed SASL exchange does not close the connection (`allowSaslFailedClients`).
@@ -98,6 +100,7 @@ impl Default for Options {
             connection_throttle: ConnectionThrottle::default(),
             sessionless_timeout_ms: 10_000,
             path_stats: None,
+            audit: false,
             ensemble_auth_named: false,
             allow_sasl_failed_clients: false,
             outbox_high_bytes: 4 * 1024 * 1024,

@@ -13,6 +13,7 @@ use super::conn::{Conn, Phase, Progress};
 use super::fourlw::java_address;
 use super::station::Desk;
 use crate::acl::{self, AuthOutcome, Identity, Remote};
+use crate::audit::Asked;
 use crate::auth::Step;
 use crate::base::{ErrorCode, SessionId, Zxid};
 use crate::outbox::{Fate, Origin, Parked, State};
@@ -331,8 +332,12 @@ impl Burst<'_> {
         let (xid, op) = (header.xid, header.kind);
         self.park(state, Parked::Write { xid, op, received, large_bytes });
         let outbox = self.conn.outbox.clone();
+        let asked = match &body {
+            Body::Write(write) if self.shared.options.audit => Some(Box::new(Asked::of(write))),
+            _ => None,
+        };
         self.desk.requests.push(Request {
-            origin: Origin { outbox, xid, op, received, handshake: None, path },
+            origin: Origin { outbox, xid, op, received, handshake: None, path, asked },
             session: self.session,
             cxid: xid,
             kind: op,

@@ -551,7 +551,7 @@ impl Station {
         let (ip, options) = (remote.ip(), &shared.options);
         match full {
             Full::OfAddress => {
-                let max = options.connections_per_address_max;
+                let max = shared.limits.per_address();
                 warn!(unreported = more, "Too many connections from /{ip} - max is {max}");
             }
             Full::InAll(open) => {

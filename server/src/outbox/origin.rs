@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Outbox;
+use crate::audit::Asked;
 use crate::base::Mono;
 
 /// The local end of a request in the pipeline.
@@ -21,6 +22,8 @@ pub struct Origin {
     pub handshake: Option<Handshake>,
     /// What `sync` echoes.
     pub path: Option<Box<str>>,
+    /// For the audit log, if there is one.
+    pub asked: Option<Box<Asked>>,
 }
 
 /// What the reply to a handshake needs.

@@ -52,6 +52,10 @@ pub(super) struct Inner {
     pub sleeps_until: Option<Mono>,
     /// No more requests.
     pub stopping: bool,
+    /// The tree is being replaced: requests wait.
+    pub paused: bool,
+    /// Requests that wait.
+    pub waiting: Vec<Request<Origin>>,
     actions: Vec<Action<Origin>>,
     appends: Vec<Arc<Proposal>>,
 }
@@ -72,6 +76,8 @@ impl Core {
             durable,
             sleeps_until: None,
             stopping: false,
+            paused: false,
+            waiting: Vec::new(),
             actions: Vec::new(),
             appends: Vec::new(),
         };
@@ -101,7 +107,7 @@ impl Core {
             let mut inner = self.lock();
             inner.durable = durable;
             self.run(&mut inner, now, [Event::Durable(durable.zxid())]);
-            inner.stopping
+            inner.stopping || inner.paused
         };
         self.apply(now);
         if stopping {
@@ -196,6 +202,10 @@ impl Upstream for Core {
         let mut inner = self.lock();
         if inner.stopping {
             requests.clear();
+            return;
+        }
+        if inner.paused {
+            inner.waiting.append(requests);
             return;
         }
         self.run(&mut inner, now, requests.drain(..).map(Event::Request));

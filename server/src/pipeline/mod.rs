@@ -29,6 +29,7 @@ mod options;
 mod outcome;
 mod replica_loop;
 mod snapshots;
+mod swap;
 
 use std::io;
 use std::path::PathBuf;
@@ -46,12 +47,13 @@ use self::host::Host;
 use self::log_loop::LogBox;
 use self::replica_loop::{Control, CoreBox, ReplicaLoop};
 use crate::apply::Applier;
-use crate::base::Now;
+use crate::base::{Now, SessionId, Zxid};
 use crate::metrics::Metrics;
 use crate::net::{Upstream, clock};
 use crate::outbox::{Origin, Registry};
 use crate::replica::Replica;
 use crate::storage::{DataDirs, Durable, SnapshotOptions, TxnLogWriter};
+use crate::tree::DataTree;
 use crate::zab;
 
 pub use chronicle::{LearnerSight, Sight};
@@ -210,6 +212,20 @@ impl Pipeline {
         let (send, receive) = bounded(1);
         self.inbox.post(Control::SnapshotFor(send));
         receive
+    }
+
+    /// Goes on with another database, whose last zxid the receiver gets: the tree's own, or the next
+    /// one where the present database is further. Connections are marked for closing. Refused on a
+    /// member of an ensemble.
+    pub fn swap(&self, tree: Box<DataTree>) -> Receiver<Result<Zxid, String>> {
+        let (send, receive) = bounded(1);
+        self.inbox.post(Control::Swap(tree, send));
+        receive
+    }
+
+    /// Ends a session as if it had expired; nothing happens if there is none.
+    pub fn close_session(&self, session: SessionId) {
+        self.inbox.post(Control::EndSession(session));
     }
 
     /// Log syncs that took longer than the warning threshold.

@@ -12,13 +12,15 @@ use super::host::{Host, NewTree};
 use super::log_loop::{LogBox, Order};
 use super::mailbox::Mailbox;
 use super::snapshots::{Asked, Snapshots};
+use super::swap::{self, Swap};
 use crate::apply::Duty;
 use crate::base::{Mono, Now, Proposal, SessionId};
 use crate::metrics::Metrics;
 use crate::net::clock;
-use crate::outbox::{Origin, Registry};
+use crate::outbox::{Fate, Origin, Registry};
 use crate::replica::{Action, Commit, Event, Request};
 use crate::storage::Durable;
+use crate::tree::DataTree;
 use crate::tree::cut::CutLimits;
 use crate::zab;
 
@@ -43,6 +45,12 @@ pub(super) enum Control {
     Zab(Box<zab::Event>),
     /// The history was changed; the tree, if it changed with it.
     Replaced { tree: NewTree, durable: Durable, event: Box<zab::Event> },
+    /// An operator ends a session.
+    EndSession(SessionId),
+    /// An operator brings another database.
+    Swap(Box<DataTree>, swap::Ordered),
+    /// It is on disk, or cannot be.
+    Swapped { tree: Box<DataTree>, result: Result<Durable, String> },
     /// The log is broken: nothing commits any more.
     LogFailed,
     /// Finish what is there, then end.
@@ -60,6 +68,8 @@ pub(super) struct ReplicaLoop {
     /// Of a member of an ensemble.
     host: Option<Host>,
     chronicle: Option<Chronicle>,
+    /// Another database on its way in.
+    swap: Option<Swap>,
     actions: Vec<Action<Origin>>,
     appends: Vec<Arc<Proposal>>,
     commits: VecDeque<Commit<Origin>>,
@@ -92,6 +102,7 @@ impl ReplicaLoop {
             snapshots,
             host,
             chronicle,
+            swap: None,
             actions: Vec::new(),
             appends: Vec::new(),
             commits: VecDeque::new(),
@@ -121,9 +132,12 @@ impl ReplicaLoop {
             for message in control.drain(..) {
                 self.control(now, message);
             }
-            self.time_out(now);
+            if self.swap.is_none() {
+                self.time_out(now);
+            }
             self.prepare(now, &mut requests);
             self.apply(now);
+            self.advance_swap();
             if self.failed {
                 return;
             }
@@ -138,7 +152,8 @@ impl ReplicaLoop {
 
     fn timeout(&self, now: Mono) -> Option<Duration> {
         let mut core = self.core.lock();
-        core.sleeps_until = core.replica.next_timeout();
+        // Nothing expires while the database changes; whatever ends that posts something.
+        core.sleeps_until = core.replica.next_timeout().filter(|_| self.swap.is_none());
         core.sleeps_until.map(|at| Duration::from_millis(at.since(now)))
     }
 
@@ -171,6 +186,13 @@ impl ReplicaLoop {
                 self.snapshots.durable(durable);
                 self.feed(now, Event::Zab(*event));
             }
+            Control::EndSession(session) => {
+                if self.swap.is_none() {
+                    self.feed(now, Event::EndSession(session));
+                }
+            }
+            Control::Swap(tree, ordered) => self.begin_swap(tree, ordered),
+            Control::Swapped { tree, result } => self.end_swap(now, tree, result),
             Control::LogFailed => self.failed = true,
             Control::Stop => self.stopping = true,
         }
@@ -183,6 +205,69 @@ impl ReplicaLoop {
             self.snapshots.durable(self.core.lock().durable);
         }
         self.snapshots.take(&mut applier, asked);
+    }
+
+    fn begin_swap(&mut self, tree: Box<DataTree>, ordered: swap::Ordered) {
+        let refuse = |why: &str| {
+            // Whoever asked may have given up.
+            let _ = ordered.send(Err(why.to_owned()));
+        };
+        if !self.core.is_direct() {
+            return refuse("a member of an ensemble gets its database from its leader");
+        }
+        if self.swap.is_some() || self.stopping {
+            return refuse("the server is busy with another restore, or stopping");
+        }
+        self.core.lock().paused = true;
+        self.swap = Some(Swap::Waiting(tree, ordered));
+    }
+
+    fn advance_swap(&mut self) {
+        let Some(Swap::Waiting(..)) = &self.swap else { return };
+        // With the applier in hand nothing is being applied.
+        let applier = self.core.applier();
+        let (held, proposed) = {
+            let core = self.core.lock();
+            (core.replica.held() + core.commits.len(), core.replica.proposed())
+        };
+        drop(applier);
+        if held > 0 {
+            return;
+        }
+        if let Some(Swap::Waiting(tree, ordered)) = self.swap.take() {
+            let (dirs, options) = self.snapshots.target();
+            swap::write(tree, proposed, dirs, options, &self.log, self.inbox.clone());
+            self.swap = Some(Swap::Writing(ordered));
+        }
+    }
+
+    fn end_swap(&mut self, now: Now, tree: Box<DataTree>, result: Result<Durable, String>) {
+        let Some(Swap::Writing(ordered)) = self.swap.take() else { return };
+        let mut applier = self.core.applier();
+        let mut core = self.core.lock();
+        core.paused = false;
+        let waiting = std::mem::take(&mut core.waiting);
+        let answer = match result {
+            Ok(durable) => {
+                core.replica.restart(&tree, now);
+                core.durable = durable;
+                applier.replace(*tree);
+                self.snapshots.durable(durable);
+                // What waited was asked of the old database; its connections end.
+                for outbox in self.registry.connections().iter() {
+                    outbox.lock().close(Fate::CloseNow);
+                }
+                Ok(durable.zxid())
+            }
+            Err(why) => {
+                let events = waiting.into_iter().map(Event::Request);
+                self.core.run(&mut core, now, events);
+                Err(why)
+            }
+        };
+        drop(core);
+        drop(applier);
+        let _ = ordered.send(answer);
     }
 
     fn feed(&mut self, now: Now, event: Event<Origin>) {

@@ -62,6 +62,11 @@ impl Snapshots {
         self.durable = durable;
     }
 
+    /// Where snapshots go, and how they are written.
+    pub fn target(&self) -> (Arc<DataDirs>, SnapshotOptions) {
+        (self.dirs.clone(), self.options.clone())
+    }
+
     /// A snapshot was put off.
     pub fn is_wanted(&self) -> bool {
         self.wanted

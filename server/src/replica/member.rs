@@ -164,6 +164,7 @@ impl<T> Member<T> {
                     }
                 }
             }
+            Event::EndSession(session) => self.end_session(now, session, tree, out),
             Event::Timeout => self.on_timeout(now, tree, out),
             Event::Zab(event) => self.feed(now, event, tree, out),
             Event::Opened(serving) => self.opened(now, serving, tree),
@@ -380,6 +381,33 @@ impl<T> Member<T> {
         let waiting = Waiting { cxid, origin, local: Some(local) };
         self.waiting.entry(session).or_default().push_back(waiting);
         self.answer_local(session, out);
+    }
+
+    /// The leader closes it as if it had expired; a learner asks its leader to.
+    fn end_session(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        tree: &DataTree,
+        out: &mut Vec<Action<T>>,
+    ) {
+        match self.serving {
+            Some(Serving::Leader) => {
+                let request = internal(session, op::CLOSE_SESSION, WriteRequest::CloseSession);
+                self.propose(now, request, None, tree, out);
+            }
+            Some(_) => {
+                let request = ForwardedRequest {
+                    session,
+                    cxid: 0,
+                    op: op::CLOSE_SESSION,
+                    body: Bytes::new(),
+                    identities: None,
+                };
+                self.feed(now, zab::Event::Forward(request), tree, out);
+            }
+            None => {}
+        }
     }
 
     fn on_timeout(&mut self, now: Now, tree: &DataTree, out: &mut Vec<Action<T>>) {

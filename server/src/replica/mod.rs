@@ -82,6 +82,8 @@ pub enum Event<T> {
     /// These sessions were heard of at these times. Feed it before `Timeout` for all sessions that
     /// [`Replica::due_sessions`] names and that have a connection.
     Heard(Vec<(SessionId, Mono, i32)>),
+    /// An operator ends this session.
+    EndSession(SessionId),
     /// Time passed.
     Timeout,
     /// Something for the zab core.
@@ -180,6 +182,15 @@ impl<T> Replica<T> {
         peer: zab::Peer,
     ) -> Self {
         Self(Kind::Member(Box::new(Member::new(options, prep, schemes, now, peer))))
+    }
+
+    /// A standalone server goes on behind another tree, whose history is durable. A member never
+    /// does: its history is the ensemble's.
+    pub fn restart(&mut self, tree: &DataTree, now: Now) {
+        match &mut self.0 {
+            Kind::Solo(solo) => solo.restart(tree, now),
+            Kind::Member(_) => unreachable!("a member's tree is replaced by its leader only"),
+        }
     }
 
     /// Feeds one event. Every action appended to `out` may be executed at once, in order.

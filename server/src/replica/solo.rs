@@ -41,21 +41,25 @@ impl<T> Solo<T> {
         tree: &DataTree,
         now: Now,
     ) -> Self {
-        let tracker = session::Options {
-            tick_ms: options.tick_ms,
-            sid: Sid(options.session_server_id),
-            rules: Rules::Standalone,
-            local_sessions: false,
-        };
         Self {
             prep: Prep::new(prep, schemes),
-            sessions: Tracker::new(tracker, now.mono, tree.sessions().iter()),
+            sessions: Tracker::new(tracker(&options), now.mono, tree.sessions().iter()),
             cleaner: Cleaner::new(&options, now.mono),
             options,
             proposed: tree.last_zxid(),
             durable: tree.last_zxid(),
             held: VecDeque::new(),
         }
+    }
+
+    /// Goes on behind another tree, whose history is durable. Nothing may be held.
+    pub fn restart(&mut self, tree: &DataTree, now: Now) {
+        assert!(self.held.is_empty(), "what was proposed is answered before the tree changes");
+        self.prep.reset();
+        self.sessions = Tracker::new(tracker(&self.options), now.mono, tree.sessions().iter());
+        self.cleaner = Cleaner::new(&self.options, now.mono);
+        self.proposed = tree.last_zxid();
+        self.durable = tree.last_zxid();
     }
 
     /// Feeds one event. Every action appended to `out` may be executed at once, in order.
@@ -67,6 +71,12 @@ impl<T> Solo<T> {
             Event::Heard(sessions) => {
                 for (session, at, timeout_ms) in sessions {
                     self.sessions.touch(at, session, timeout_ms);
+                }
+            }
+            Event::EndSession(session) => {
+                if self.sessions.timeout_ms(session).is_some() {
+                    let request = internal(session, op::CLOSE_SESSION, WriteRequest::CloseSession);
+                    self.propose(now, request, None, tree, out);
                 }
             }
             Event::Timeout => self.on_timeout(now, tree, out),
@@ -207,6 +217,15 @@ impl<T> Solo<T> {
             let request = internal(SessionId(0), op::DELETE_CONTAINER, write);
             self.propose(now, request, None, tree, out);
         }
+    }
+}
+
+fn tracker(options: &Options) -> session::Options {
+    session::Options {
+        tick_ms: options.tick_ms,
+        sid: Sid(options.session_server_id),
+        rules: Rules::Standalone,
+        local_sessions: false,
     }
 }
 

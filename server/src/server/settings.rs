@@ -33,6 +33,7 @@ impl Options {
             disk: Arc::new(RealDisk),
             fourlw,
             metrics,
+            audit: None,
             pause_monitor: config.pause_options(),
             seed: random(),
             member: config.is_distributed().then(|| config.member_options(random())).flatten(),

@@ -11,9 +11,11 @@
 //! [`super::txnlog::reader`]; a torn tail is cut off, so that Java can read the file too.
 
 use std::collections::VecDeque;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::snapshot::codec;
 use super::snapshot::reader as snapshots;
 use super::snapshot::writer::{SnapshotSource, write_snapshot};
 use super::txnlog::format::HEADER_BYTES;
@@ -21,6 +23,7 @@ use super::txnlog::reader::{LogFile, ReadFile, Tail, TxnLogReader};
 use super::{DataDirs, Durable, Options, StorageError};
 use crate::base::{Proposal, SessionId, Zxid};
 use crate::tree::cut::{Cut, CutLimits};
+use crate::tree::load::TreeLoader;
 use crate::tree::{AclList, DataTree, DigestCheck, TreeOptions, ZxidDigest};
 
 /// How many snapshots are tried, as in Java.
@@ -90,6 +93,29 @@ pub fn inspect(
     tree: TreeOptions,
 ) -> Result<Restored, StorageError> {
     run(dirs, options, tree, Mode::Inspect)
+}
+
+/// Loads a whole uncompressed snapshot from a stream, with every check, without touching the disk.
+/// The tree's last zxid is the one the stream ends with.
+///
+/// # Errors
+/// Why the stream is no snapshot, or none that says how far it reaches.
+pub fn load_stream(
+    input: &mut dyn Read,
+    field_max: usize,
+    options: TreeOptions,
+) -> Result<DataTree, String> {
+    let mut loader = TreeLoader::new(options);
+    let sections =
+        codec::read_snapshot(input, field_max, &mut loader).map_err(|e| e.to_string())?;
+    let zxid = sections.last_zxid.ok_or(
+        "the snapshot does not say its last zxid (serializeLastProcessedZxid.enabled=false?)",
+    )?;
+    let loaded = loader.finish(zxid, sections.digest).map_err(|e| e.to_string())?;
+    if let DigestCheck::Mismatch { expected, actual } = loaded.digest {
+        return Err(format!("the digest of the tree is {actual}, the snapshot says {expected}"));
+    }
+    Ok(loaded.tree)
 }
 
 /// Deletes the ephemerals of sessions that the session table does not know: what a standalone

@@ -13,28 +13,10 @@ type Applies = fn(&Config) -> bool;
 /// configuration can ask for. Keys are those that are to blame.
 const FEATURES: &[(&[&str], Applies, Verdict, &str)] = &[
     (
-        &["audit.enable"],
-        |config| config.monitoring.audit_enabled,
-        Verdict::Differs,
-        "no audit log is written yet",
-    ),
-    (
-        &["pathStats.enabled"],
-        |config| config.monitoring.path_stats.is_some(),
-        Verdict::Differs,
-        "paths are not counted yet",
-    ),
-    (
         &["observerMasterPort"],
         |config| config.ensemble.observer_master_port.is_some(),
         Verdict::Differs,
         "there is no observer master yet: observers follow the leader",
-    ),
-    (
-        &["jvm.pause.monitor"],
-        |config| config.pause_monitor.enabled,
-        Verdict::Differs,
-        "there is no JVM that could pause: nothing is monitored",
     ),
     (
         &["maxResponseCacheSize", "maxGetChildrenResponseCacheSize"],

@@ -261,6 +261,12 @@ impl TxnLogWriter {
         self.durable = last;
     }
 
+    /// Nothing appended from now on becomes durable: the history this log belongs to may no longer
+    /// be the one that the next start finds. Every later append and commit is an error.
+    pub fn fail(&mut self) {
+        self.failed = true;
+    }
+
     fn usable(&self) -> Result<(), StorageError> {
         if self.failed { Err(StorageError::LogFailed) } else { Ok(()) }
     }
