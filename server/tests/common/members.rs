@@ -101,7 +101,18 @@ impl Members {
     pub fn start(&mut self, sid: usize) {
         let config = self.config(sid);
         config.back_up().unwrap();
-        let handle = Server::start(options(&config)).unwrap_or_else(|e| panic!("{sid}: {e}"));
+        let begun = Instant::now();
+        let handle = loop {
+            match Server::start(options(&config)) {
+                Ok(handle) => break handle,
+                // Threads of the stopped one end a little later, and its lock with the last.
+                Err(e) if e.to_string().contains("in use by another running server") => {
+                    assert!(begun.elapsed() < PATIENCE, "{sid}: {e}");
+                    sleep(Duration::from_millis(10));
+                }
+                Err(e) => panic!("{sid}: {e}"),
+            }
+        };
         self.places[sid - 1].server = Some(handle);
     }
 
