@@ -46,7 +46,8 @@ fi
 say "jars of the Java releases"
 "$here/images/jars.sh" "$cache/jars"
 
-if "$here/images/engine.sh" "$cache/dockerd.log"; then
+# Without the lock, which the engine would keep as long as it runs.
+if "$here/images/engine.sh" "$cache/dockerd.log" 9>&-; then
     say "images"
     "$here/images/build.sh" "$cache/jars"
     # Left behind by a test run that was killed.
