@@ -232,7 +232,8 @@ def survival():
     gone = threading.Event()
     writer.exists("/r/mine", watch=lambda event: gone.set())
     end(zk)
-    say(f"gone {gone.wait(30)}")
+    # Longer than the session lasts should the goodbye be lost.
+    say(f"gone {gone.wait(60)}")
     end(writer)
 
 
