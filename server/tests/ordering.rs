@@ -7,6 +7,7 @@ use std::io::Write;
 
 use common::*;
 use jute::proto::op;
+use nix::sys::socket::{setsockopt, sockopt};
 
 const EVENT: i32 = -1;
 
@@ -114,6 +115,37 @@ fn watches_end_with_their_connection() {
     other.set("/", b"changed");
     other.send(op::PING, b"");
     assert_eq!(other.read().xid, -2);
+    server.stop();
+}
+
+/// A client may ask, say goodbye and hang up without reading (kazoo does): answers cannot be sent any
+/// more, but what was received counts.
+#[test]
+fn a_goodbye_counts_though_nobody_listens() {
+    let server = TestServer::start();
+    let mut watcher = server.client();
+    let long = format!("/{}", "x".repeat(4000));
+    for _ in 0..20 {
+        let mut leaver = server.client();
+        leaver.create("/e", b"", 1);
+        assert_eq!(watcher.call(op::EXISTS, &path_watch("/e", true)).err, 0);
+        // More than is received at once, and short answers, so that the client is not held back.
+        let mut burst = Vec::new();
+        for xid in 2..500 {
+            burst.extend(request(xid, op::EXISTS, &path_watch(&long, false)));
+        }
+        burst.extend(request(500, op::CLOSE_SESSION, &[]));
+        // Hanging up with answers unread throws away what this side has not sent yet. Its buffer
+        // is small, so that this is some of what follows.
+        setsockopt(&leaver.stream, sockopt::SndBuf, &4096).unwrap();
+        for xid in 501..530 {
+            burst.extend(request(xid, op::EXISTS, &path_watch(&long, false)));
+        }
+        leaver.stream.write_all(&burst).unwrap();
+        drop(leaver);
+        let event = watcher.read();
+        assert_eq!((event.xid, &event.body[..4]), (-1, &[0, 0, 0, 2][..]), "NodeDeleted");
+    }
     server.stop();
 }
 

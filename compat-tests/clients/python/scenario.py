@@ -232,8 +232,7 @@ def survival():
     gone = threading.Event()
     writer.exists("/r/mine", watch=lambda event: gone.set())
     end(zk)
-    # Longer than the session lasts should the goodbye be lost.
-    say(f"gone {gone.wait(60)}")
+    say(f"gone {gone.wait(30)}")
     end(writer)
 
 

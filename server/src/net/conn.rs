@@ -90,6 +90,9 @@ pub(super) struct Conn {
     writable: bool,
     /// The peer is gone or will send nothing more.
     ended: bool,
+    /// Nothing can be written any more. What the peer sent before it hung up still counts (a close
+    /// of its session most of all): it is read to its end, and answers are thrown away.
+    deaf: bool,
     /// The global request throttle holds this connection back.
     stalled: bool,
     /// Received and not handled: a partial frame, or frames held back.
@@ -140,6 +143,7 @@ impl Conn {
             readable: true,
             writable: true,
             ended: false,
+            deaf: false,
             stalled: false,
             inbox: Vec::new(),
             backlog: false,
@@ -215,6 +219,7 @@ impl Conn {
             }
             match self.fill(shared, desk) {
                 Fill::Bytes(read) => budget = budget.saturating_sub(read),
+                Fill::Nothing if self.deaf => break Next::Close,
                 Fill::Nothing => {}
                 Fill::Close => break Next::Close,
             }
@@ -573,6 +578,9 @@ impl Conn {
     /// Writes what can be written. False if the connection is done for.
     fn flush(&mut self, desk: &mut Desk) -> bool {
         loop {
+            if self.deaf {
+                self.drop_answers();
+            }
             if self.writing.is_empty() {
                 if self.more_out {
                     let outbox = self.outbox.clone();
@@ -623,10 +631,21 @@ impl Conn {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    debug!(remote = %self.outbox.remote, %error, "connection lost");
-                    return false;
+                    debug!(remote = %self.outbox.remote, %error, "nobody reads the answers");
+                    self.deaf = true;
+                    self.ended = true;
+                    self.readable = true;
                 }
             }
+        }
+    }
+
+    fn drop_answers(&mut self) {
+        self.writing.clear();
+        self.written = 0;
+        self.sealed = false;
+        if self.taken_noted {
+            self.note_taken();
         }
     }
 
