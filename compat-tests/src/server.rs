@@ -33,7 +33,7 @@ pub const RELEASES: [&str; 5] = ["3.5.10", "3.6.4", "3.7.2", "3.8.6", "3.9.5"];
 const START_MAX: Duration = Duration::from_secs(180);
 
 /// How long a server may take to stop when asked to.
-const STOP_MAX: Duration = Duration::from_secs(30);
+const STOP_MAX: Duration = Duration::from_secs(90);
 
 /// Which program serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

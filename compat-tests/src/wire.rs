@@ -13,7 +13,7 @@ use jute::proto::{
 use jute::{Decode, Encode, Reader};
 
 /// How long an answer may take before a test fails.
-const ANSWER_MAX: Duration = Duration::from_secs(20);
+const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// Largest frame a test is ready to receive.
 const FRAME_MAX: usize = 64 << 20;

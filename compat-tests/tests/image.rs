@@ -15,7 +15,7 @@ use compat_tests::docker::{Container, docker, image};
 use compat_tests::server::{TARGET, free_port, rookeeper_binary, scratch};
 use compat_tests::wire::{Hello, Session};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What the official image writes when no variable is set.
 const DEFAULT_CONFIGURATION: &str = "dataDir=/data\ndataLogDir=/datalog\ntickTime=2000\n\

@@ -211,7 +211,7 @@ fn expires(all: &mut Ensemble, here: usize, there: usize) -> Result<()> {
             Err(error) => ensure!(Instant::now() < deadline, "no expiry: {error:#}"),
         }
     }
-    other.wire.set_patience(Duration::from_secs(20))?;
+    other.wire.set_patience(Duration::from_secs(60))?;
     ensure!(exists(&mut other, &alive)?, "a session that pings expired");
     ensure!(all.session_with(there, &again).is_err(), "an expired session was renewed");
     close(kept)?;

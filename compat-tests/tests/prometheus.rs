@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use compat_tests::server::{Kind, Server, free_port, scratch};
 use compat_tests::wire::Session;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Lint about names that are ZooKeeper's own, which dashboards know them by.
 const JAVAS_NAMES: [&str; 7] = [

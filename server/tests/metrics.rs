@@ -25,7 +25,7 @@ fn eventually(
     server: &TestServer,
     ready: impl Fn(&BTreeMap<String, f64>) -> bool,
 ) -> BTreeMap<String, f64> {
-    let give_up = Instant::now() + Duration::from_secs(20);
+    let give_up = Instant::now() + Duration::from_secs(60);
     loop {
         let all = mntr(server);
         if ready(&all) {

@@ -17,7 +17,7 @@ use rookeeper::auth::{ClientAuth, Secret, StoreFormat, StoreOptions, Stream, Tls
 use rookeeper::server::Server;
 use tempfile::TempDir;
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 const CLIENT: &str = "1.2.840.113549.1.9.1=#16056140622e63,CN=Client One,OU=A+OU=B,\
                       O=Ex \\\"Q\\\"\\, Inc,ST=CA,C=US";
 
