@@ -64,8 +64,12 @@ impl Site {
     }
 
     fn command(&self, script: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(scripts().join(script));
+        // Whoever runs the tests may ignore them (`nohup`, a job in the background), and a server that
+        // inherits this ignores SIGHUP as Java does.
+        let mut command = Command::new("env");
         command
+            .arg("--default-signal=HUP,INT")
+            .arg(scripts().join(script))
             .args(arguments)
             .current_dir(self.dir.path())
             .env_clear()
