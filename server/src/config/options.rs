@@ -258,6 +258,7 @@ impl Config {
                 observer_delay_ms: count(election.observer_election_delay_ms),
                 seed: hash_seed,
                 reconfig_enabled: ensemble.reconfig_enabled,
+                observer_master: ensemble.observer_master_port.is_some(),
                 ..zab::Options::new(sid)
             },
             ensemble: ensemble::Options {
@@ -266,6 +267,7 @@ impl Config {
                 connect_timeout_ms: count(election.cnx_timeout_ms),
                 handshake_timeout_ms: limit(election.quorum_cnxn_timeout_ms.into())
                     .unwrap_or(tick_ms * sync_limit),
+                observer_master_port: ensemble.observer_master_port,
                 learner_connect_timeout_ms: tick_ms
                     * if connect_limit == 0 { init_limit } else { connect_limit },
                 keep_alive: election.tcp_keep_alive,

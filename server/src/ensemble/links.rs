@@ -60,6 +60,8 @@ struct Shared {
     greeting: AtomicU64,
     /// The accept threads of the present leadership run as long as this holds.
     listening: Mutex<Option<Arc<AtomicBool>>>,
+    /// The same for observers while we follow.
+    listening_for_observers: Mutex<Option<Arc<AtomicBool>>>,
     received: Mutex<HashMap<Link, DataTree>>,
 }
 
@@ -101,37 +103,55 @@ impl Links {
             next: AtomicU64::new(1),
             greeting: AtomicU64::new(0),
             listening: Mutex::new(None),
+            listening_for_observers: Mutex::new(None),
             received: Mutex::default(),
         };
         Links { shared: Arc::new(shared) }
     }
 
     pub(super) fn listen(&self, on: bool) {
-        if let Some(flag) = self.shared.listening.lock().take() {
+        let own = self.shared.book.own().into_iter().map(|a| (a.host, a.quorum_port));
+        self.accept_on(&self.shared.listening, on, own.collect());
+    }
+
+    pub(super) fn listen_for_observers(&self, on: bool) {
+        let port = self.shared.options.observer_master_port;
+        let own = self.shared.book.own().into_iter();
+        let own = own.filter_map(|address| Some((address.host, port?)));
+        self.accept_on(&self.shared.listening_for_observers, on, own.collect());
+    }
+
+    fn accept_on(
+        &self,
+        present: &Mutex<Option<Arc<AtomicBool>>>,
+        on: bool,
+        places: Vec<(String, u16)>,
+    ) {
+        if let Some(flag) = present.lock().take() {
             flag.store(false, Ordering::Release);
         }
         if !on {
             return;
         }
         let flag = Arc::new(AtomicBool::new(true));
-        *self.shared.listening.lock() = Some(flag.clone());
-        for address in self.shared.book.own() {
+        *present.lock() = Some(flag.clone());
+        for (host, port) in places {
             let (shared, flag) = (self.shared.clone(), flag.clone());
-            let spawned = spawn("quorum-accept", move || {
-                match bind(&shared.options, &address.host, address.quorum_port, &flag) {
+            let spawned =
+                spawn("quorum-accept", move || match bind(&shared.options, &host, port, &flag) {
                     Ok(listener) => shared.accept_all(&listener, &flag),
-                    Err(error) => warn!(%error, "the quorum port cannot be opened"),
-                }
-            });
+                    Err(error) => warn!(%error, "a port for learners cannot be opened"),
+                });
             if let Err(error) = spawned {
                 warn!(%error, "cannot start a thread");
             }
         }
     }
 
-    pub(super) fn connect(&self, sid: Sid) {
+    /// Dials the quorum port, or the port for observers.
+    pub(super) fn connect(&self, sid: Sid, to_master: bool) {
         let shared = self.shared.clone();
-        let spawned = spawn("leader-dial", move || match shared.dialled(sid) {
+        let spawned = spawn("leader-dial", move || match shared.dialled(sid, to_master) {
             Ok(halves) => {
                 if let Err(error) = shared.clone().open(halves, Some(sid)) {
                     debug!(%sid, %error, "no link to the leader");
@@ -187,6 +207,7 @@ impl Links {
 
     pub(super) fn stop(&self) {
         self.listen(false);
+        self.listen_for_observers(false);
         for wire in self.shared.links.lock().values() {
             wire.cut();
         }
@@ -266,11 +287,13 @@ impl Shared {
         spawned
     }
 
-    fn dialled(&self, sid: Sid) -> io::Result<Halves> {
+    fn dialled(&self, sid: Sid, to_master: bool) -> io::Result<Halves> {
+        let master_port = self.options.observer_master_port.filter(|_| to_master);
         let limit = Duration::from_millis(self.options.learner_connect_timeout_ms.max(1));
         let mut failure = io::Error::new(io::ErrorKind::NotFound, "no address is known");
         for address in self.book.of(sid) {
-            match mesh::connect(&super::join(&address.host, address.quorum_port), limit) {
+            let port = master_port.unwrap_or(address.quorum_port);
+            match mesh::connect(&super::join(&address.host, port), limit) {
                 Ok(stream) => {
                     let mut halves = self.security.dial(stream, &address.host, limit)?;
                     self.security.log_in(&mut halves, limit)?;

@@ -64,6 +64,8 @@ pub struct Options {
     /// How long a peer may take for its initial message: `syncLimit` ticks, or
     /// `zookeeper.quorumCnxnTimeoutMs`.
     pub handshake_timeout_ms: u64,
+    /// `observerMasterPort`, on every voter.
+    pub observer_master_port: Option<u16>,
     /// How long dialling a leader may take: `initLimit` ticks.
     pub learner_connect_timeout_ms: u64,
     /// `zookeeper.tcpKeepAlive`.
@@ -188,9 +190,19 @@ impl Ensemble {
         self.links.listen(on);
     }
 
+    /// Opens or closes the port for observers.
+    pub fn listen_for_observers(&self, on: bool) {
+        self.links.listen_for_observers(on);
+    }
+
+    /// Dials a follower's port for observers.
+    pub fn connect_master(&self, sid: Sid) {
+        self.links.connect(sid, true);
+    }
+
     /// Dials a leader's quorum port.
     pub fn connect(&self, sid: Sid) {
-        self.links.connect(sid);
+        self.links.connect(sid, false);
     }
 
     /// Queues a packet on a link.

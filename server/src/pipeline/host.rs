@@ -103,7 +103,9 @@ impl Host {
             Action::Notify { to, notification } => ensemble.notify(to, &notification),
             Action::Send(link, packet) => ensemble.send(link, packet),
             Action::Connect(sid) => ensemble.connect(sid),
+            Action::ConnectMaster(sid) => ensemble.connect_master(sid),
             Action::Listen(on) => ensemble.listen(on),
+            Action::ListenObservers(on) => ensemble.listen_for_observers(on),
             Action::CloseLink(link, why) => ensemble.close(link, why),
             Action::StreamLog { link, after, upto } => ensemble.stream_log(link, after, upto),
             Action::SaveEpochs { accepted, current, synced } => {

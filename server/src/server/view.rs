@@ -292,7 +292,7 @@ fn peer_view(peer: &zab::Peer, now: Mono) -> (PeerView, Vec<zab::LearnerStatus>)
         state: text,
         my_id: peer.sid().0,
         election_ms: None,
-        observer_master_id: observing.then(|| peer.leader().map_or(-1, |sid| sid.0)),
+        observer_master_id: observing.then(|| peer.learner_master().map_or(-1, |sid| sid.0)),
         quorum_size: membership.voters().len() as u64,
         election_ports: ports(|address| address.election_port),
         quorum_ports: ports(|address| address.quorum_port),
@@ -300,7 +300,8 @@ fn peer_view(peer: &zab::Peer, now: Mono) -> (PeerView, Vec<zab::LearnerStatus>)
         membership: membership.render(),
         leader_id: peer.leader().map(|sid| sid.0),
         leader_ip,
-        synced_observers: leader.map(|_| count(|l| l.synced && l.observer)),
+        synced_observers: (leader.is_some() || peer.is_observer_master())
+            .then(|| count(|l| l.synced && l.observer)),
         leader,
         zab_state: peer.phase().name(),
         voting: membership.is_voter(peer.sid()),

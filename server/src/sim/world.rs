@@ -556,6 +556,9 @@ impl World {
                 self.schedule(delay, index, life, Next::Dial(to));
             }
             Action::Listen(on) => self.nodes[index].listening = on,
+            Action::ConnectMaster(_) | Action::ListenObservers(_) => {
+                unreachable!("no observer masters here")
+            }
             Action::Send(link, packet) => {
                 let wire = self.wires.get(&link);
                 let heard = wire.and_then(|w| w.epoch_heard);

@@ -36,6 +36,8 @@ pub(super) struct Core {
     /// The leader of this epoch asked for a TRUNC we could not do, after it had seen where our log
     /// ends: it may be asked for a snapshot instead.
     pub(super) snapshot_wanted_in: Option<Epoch>,
+    /// Whose turn it is to serve us as observer.
+    master_turn: usize,
 }
 
 impl Core {
@@ -61,6 +63,7 @@ impl Core {
             oracle: None,
             untrusted: false,
             snapshot_wanted_in: None,
+            master_turn: 0,
         }
     }
 
@@ -72,6 +75,15 @@ impl Core {
     /// True if the committed membership lists us as observer.
     pub(super) fn is_observer(&self) -> bool {
         self.quorums.committed().member(self.me()).is_some_and(|m| !m.participant)
+    }
+
+    /// The voter that an observer should ask next to serve it. Observers begin at different ones.
+    pub(super) fn next_master(&mut self) -> Option<Sid> {
+        let voters = self.quorums.committed().voters();
+        let first = usize::try_from(self.me().0).unwrap_or(0);
+        let place = first.wrapping_add(self.master_turn) % voters.len().max(1);
+        self.master_turn = self.master_turn.wrapping_add(1);
+        voters.iter().nth(place).copied()
     }
 
     /// `initLimit` in ms.

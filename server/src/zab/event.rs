@@ -52,6 +52,8 @@ pub struct Options {
     pub seed: u64,
     /// `reconfigEnabled`: memberships learned from others are adopted.
     pub reconfig_enabled: bool,
+    /// `observerMasterPort` is set: followers serve observers, and observers look for followers.
+    pub observer_master: bool,
     /// Historical bugs put back in by tests; empty in production.
     pub mutations: Mutations,
 }
@@ -77,6 +79,7 @@ impl Options {
             observer_delay_ms: 200,
             seed: 1,
             reconfig_enabled: false,
+            observer_master: false,
             mutations: Mutations::NONE,
         }
     }
@@ -295,8 +298,12 @@ pub enum Action {
     /// Dial this server's quorum port; answered by [`Event::Connected`] or
     /// [`Event::ConnectFailed`].
     Connect(Sid),
+    /// Dial this server's port for observers; answered like [`Action::Connect`].
+    ConnectMaster(Sid),
     /// Start to accept learners on the quorum port, or stop.
     Listen(bool),
+    /// Start to accept observers on the port for them, or stop.
+    ListenObservers(bool),
     /// Send a packet.
     Send(Link, Packet),
     /// Close a link, after what was sent on it; no answer is needed.

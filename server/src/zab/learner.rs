@@ -18,11 +18,16 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use jute::proto::op;
+
 use super::core::{Core, Leave};
 use super::history::follows;
 use super::leader::reconfigured;
 use super::liveness::Patience;
-use super::{Action, ForwardedRequest, Link, Membership, Mutation, Packet, Serving, ZabPhase};
+use super::observer_master::ObserverMaster;
+use super::{
+    Action, ForwardedRequest, LearnerStatus, Link, Membership, Mutation, Packet, Serving, ZabPhase,
+};
 use crate::base::{Epoch, Mono, Proposal, SessionId, Sid, Zxid};
 
 /// Attempts to reach the leader (Java: 5, each the full pause after the last).
@@ -63,6 +68,10 @@ pub(super) struct Learner {
     /// quorum may be made with us. So we come as an observer, and again when our history is whole.
     emptied: bool,
     link: Option<Link>,
+    /// Whom we dial: the leader, or for an observer a follower that serves observers.
+    target: Sid,
+    /// The observers that we serve.
+    observers: Option<Box<ObserverMaster>>,
     epoch: Epoch,
     patience: Patience,
     /// Committed up to here, as far as the leader told; applied at UPTODATE.
@@ -85,18 +94,19 @@ pub(super) struct Learner {
 }
 
 impl Learner {
-    pub(super) fn new(now: Mono, leader: Sid, core: &Core, out: &mut Vec<Action>) -> Self {
+    pub(super) fn new(now: Mono, leader: Sid, core: &mut Core, out: &mut Vec<Action>) -> Self {
         let limit = match core.options.connect_limit {
             0 => core.init_ms(),
             ticks => ticks * core.options.tick_ms,
         };
-        out.push(Action::Connect(leader));
-        Learner {
+        let mut learner = Learner {
             phase: Phase::Connecting { attempts: 1, retry_at: None, give_up: now.plus_ms(limit) },
             leader,
             observer: core.is_observer() || core.untrusted,
             emptied: core.untrusted && !core.is_observer(),
             link: None,
+            target: leader,
+            observers: None,
             epoch: Epoch(0),
             patience: Patience::new(now, core.init_ms()),
             committed: core.history.applied(),
@@ -108,12 +118,40 @@ impl Learner {
             membership: None,
             backlog: VecDeque::new(),
             touched: BTreeMap::new(),
+        };
+        learner.dial(core, out);
+        learner
+    }
+
+    fn dial(&mut self, core: &mut Core, out: &mut Vec<Action>) {
+        if self.observer
+            && !self.emptied
+            && core.options.observer_master
+            && let Some(master) = core.next_master()
+        {
+            self.target = master;
+            out.push(Action::ConnectMaster(master));
+        } else {
+            out.push(Action::Connect(self.leader));
         }
     }
 
     #[cfg(test)]
     pub(super) fn jump(&mut self, zxid: Zxid) {
         (self.committed, self.acked) = (zxid, zxid);
+    }
+
+    /// Who serves us, once it is connected.
+    pub(super) fn master(&self) -> Option<Sid> {
+        self.link.map(|_| self.target)
+    }
+
+    pub(super) fn is_observer_master(&self) -> bool {
+        self.observers.is_some()
+    }
+
+    pub(super) fn observers(&self) -> Vec<LearnerStatus> {
+        self.observers.as_ref().map_or_else(Vec::new, |observers| observers.status())
     }
 
     pub(super) fn leader(&self) -> Sid {
@@ -146,12 +184,18 @@ impl Learner {
     pub(super) fn next_timeout(&self) -> Mono {
         match self.phase {
             Phase::Connecting { retry_at, give_up, .. } => retry_at.unwrap_or(give_up).min(give_up),
-            _ => self.patience.deadline(),
+            _ => match &self.observers {
+                Some(observers) => self.patience.deadline().min(observers.next_timeout()),
+                None => self.patience.deadline(),
+            },
         }
     }
 
     /// Closes what is open; the caller leaves the role.
     pub(super) fn close(&mut self, why: &'static str, out: &mut Vec<Action>) {
+        if let Some(mut observers) = self.observers.take() {
+            observers.close(why, out);
+        }
         if let Some(link) = self.link.take() {
             out.push(Action::CloseLink(link, why));
         }
@@ -167,7 +211,7 @@ impl Learner {
         core: &Core,
         out: &mut Vec<Action>,
     ) {
-        if sid != self.leader || !matches!(self.phase, Phase::Connecting { .. }) {
+        if sid != self.target || !matches!(self.phase, Phase::Connecting { .. }) {
             out.push(Action::CloseLink(link, "no longer wanted"));
             return;
         }
@@ -186,7 +230,7 @@ impl Learner {
 
     pub(super) fn connect_failed(&mut self, now: Mono, sid: Sid, core: &Core) -> Result<(), Leave> {
         let Phase::Connecting { attempts, retry_at, .. } = &mut self.phase else { return Ok(()) };
-        if sid != self.leader {
+        if sid != self.target {
             return Ok(());
         }
         if *attempts >= CONNECT_ATTEMPTS_MAX {
@@ -200,7 +244,12 @@ impl Learner {
         Ok(())
     }
 
-    pub(super) fn timeout(&mut self, now: Mono, out: &mut Vec<Action>) -> Result<(), Leave> {
+    pub(super) fn timeout(
+        &mut self,
+        now: Mono,
+        core: &mut Core,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Leave> {
         if let Phase::Connecting { attempts, retry_at, give_up } = &mut self.phase {
             if *give_up <= now {
                 return Err(Leave("the leader cannot be reached in time"));
@@ -208,9 +257,12 @@ impl Learner {
             if retry_at.is_some_and(|at| at <= now) {
                 *retry_at = None;
                 *attempts += 1;
-                out.push(Action::Connect(self.leader));
+                self.dial(core, out);
             }
             return Ok(());
+        }
+        if let Some(observers) = &mut self.observers {
+            observers.timeout(now, core, out);
         }
         if self.patience.is_over(now) {
             return Err(Leave("nothing heard from the leader"));
@@ -220,6 +272,9 @@ impl Learner {
 
     pub(super) fn link_down(&mut self, link: Link, core: &mut Core) -> Result<(), Leave> {
         if self.link != Some(link) {
+            if let Some(observers) = &mut self.observers {
+                observers.link_down(link);
+            }
             return Ok(());
         }
         self.link = None;
@@ -240,6 +295,9 @@ impl Learner {
         out: &mut Vec<Action>,
     ) -> Result<(), Leave> {
         if self.link != Some(link) {
+            if let (Some(observers), Some(leader)) = (&mut self.observers, self.link) {
+                observers.packet(now, link, packet, core, (leader, &mut self.touched), out);
+            }
             return Ok(());
         }
         self.patience.heard(now);
@@ -251,6 +309,26 @@ impl Learner {
             return Ok(());
         }
         self.step(packet, core, out)
+    }
+
+    /// Somebody connected to us.
+    pub(super) fn link_up(&mut self, now: Mono, link: Link, core: &Core, out: &mut Vec<Action>) {
+        match &mut self.observers {
+            Some(observers) => observers.link_up(now, link, core, out),
+            None => out.push(Action::CloseLink(link, "not leading")),
+        }
+    }
+
+    pub(super) fn log_floor(
+        &mut self,
+        link: Link,
+        floor: Option<(Zxid, Zxid)>,
+        core: &Core,
+        out: &mut Vec<Action>,
+    ) {
+        if let Some(observers) = &mut self.observers {
+            observers.log_floor(link, floor, core, out);
+        }
     }
 
     pub(super) fn durable(&mut self, core: &mut Core, out: &mut Vec<Action>) -> Result<(), Leave> {
@@ -320,6 +398,9 @@ impl Learner {
 
     pub(super) fn forward(&mut self, request: ForwardedRequest, out: &mut Vec<Action>) {
         if let (Phase::Serving, Some(link)) = (self.phase, self.link) {
+            if let (Some(observers), op::SYNC) = (&mut self.observers, request.op) {
+                observers.syncs();
+            }
             out.push(Action::Send(link, Packet::Request(request)));
         }
     }
@@ -337,6 +418,9 @@ impl Learner {
         out: &mut Vec<Action>,
     ) {
         if let (Phase::Serving, Some(link)) = (self.phase, self.link) {
+            if let Some(observers) = &mut self.observers {
+                observers.asks_about(session);
+            }
             out.push(Action::Send(link, Packet::Revalidate { session, timeout_ms }));
         }
     }
@@ -593,6 +677,9 @@ impl Learner {
         self.send(Packet::Ack(Zxid::new(self.epoch, 0)), out);
         let role = if self.observer { Serving::Observer } else { Serving::Follower };
         out.push(Action::Open(role, self.epoch));
+        if !self.observer && core.options.observer_master {
+            self.observers = Some(Box::new(ObserverMaster::new(self.patience.last(), core, out)));
+        }
         self.ack_durable(core, out);
         Ok(())
     }
@@ -632,10 +719,15 @@ impl Learner {
                 }
                 Ok(())
             }
-            Packet::Commit(zxid) if !self.observer => self.commit(zxid, core, out),
+            Packet::Commit(zxid) if !self.observer => {
+                self.commit(zxid, core, out)?;
+                self.relay(None, core, out);
+                Ok(())
+            }
             Packet::CommitAndActivate { zxid, designated } if !self.observer => {
                 let proposal = core.history.after(core.history.applied()).next().cloned();
                 self.commit(zxid, core, out)?;
+                self.relay(Some(designated), core, out);
                 self.reconfigure(proposal.as_deref(), designated, core, out)
             }
             Packet::Inform(proposal) if self.observer => self.inform(proposal, core, out),
@@ -649,11 +741,20 @@ impl Learner {
                 Ok(())
             }
             Packet::Revalidated { session, valid } => {
-                out.push(Action::Revalidated(session, valid));
+                match self.observers.as_mut().and_then(|o| o.asked_about(session)) {
+                    Some(link) => {
+                        let answer = Packet::Revalidated { session, valid };
+                        out.push(Action::Send(link, answer));
+                    }
+                    None => out.push(Action::Revalidated(session, valid)),
+                }
                 Ok(())
             }
             Packet::Sync => {
-                out.push(Action::SyncAnswered);
+                match self.observers.as_mut().and_then(|o| o.synced()) {
+                    Some(link) => out.push(Action::Send(link, Packet::Sync)),
+                    None => out.push(Action::SyncAnswered),
+                }
                 Ok(())
             }
             // Passed over with a warning in Java: packets of the other role and late UPTODATEs.
@@ -664,6 +765,12 @@ impl Learner {
             | Packet::InformAndActivate { .. }
             | Packet::UpToDate => Ok(()),
             _ => Err(Leave("a packet a leader must not send now")),
+        }
+    }
+
+    fn relay(&mut self, designated: Option<Sid>, core: &Core, out: &mut Vec<Action>) {
+        if let Some(observers) = &mut self.observers {
+            observers.relay(designated, core, out);
         }
     }
 

@@ -19,6 +19,11 @@ impl Patience {
         self.heard = now;
     }
 
+    /// When the other side was heard last.
+    pub(super) fn last(&self) -> Mono {
+        self.heard
+    }
+
     /// Another phase, another limit; still counts from what was heard last.
     pub(super) fn set_limit(&mut self, limit_ms: u64) {
         self.limit_ms = limit_ms;

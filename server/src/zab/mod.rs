@@ -29,6 +29,7 @@ mod leader_sync;
 mod learner;
 mod liveness;
 mod mutation;
+mod observer_master;
 mod packet;
 mod peer;
 #[cfg(test)]

@@ -166,6 +166,19 @@ impl Peer {
         }
     }
 
+    /// While observing: who serves us, the leader or an observer master.
+    pub fn learner_master(&self) -> Option<Sid> {
+        match &self.role {
+            Role::Learning(learner) if learner.is_observer() => learner.master(),
+            _ => None,
+        }
+    }
+
+    /// True while observers may connect to us.
+    pub fn is_observer_master(&self) -> bool {
+        matches!(&self.role, Role::Learning(learner) if learner.is_observer_master())
+    }
+
     /// Our own sid.
     pub fn sid(&self) -> Sid {
         self.core.me()
@@ -215,10 +228,11 @@ impl Peer {
         }
     }
 
-    /// The learners connected to us while we lead.
+    /// The learners connected to us, while we lead or serve observers.
     pub fn learners(&self) -> Vec<LearnerStatus> {
         match &self.role {
             Role::Leading(leader) => leader.status(&self.core),
+            Role::Learning(learner) => learner.observers(),
             _ => Vec::new(),
         }
     }
@@ -343,7 +357,7 @@ impl Peer {
                 self.on_outcome(now, outcome, out)
             }
             Role::Leading(leader) => leader.timeout(now, &mut self.core, out),
-            Role::Learning(learner) => learner.timeout(now, out),
+            Role::Learning(learner) => learner.timeout(now, &mut self.core, out),
             Role::Draining(_) | Role::Stopped => Ok(()),
         }
     }
@@ -385,7 +399,8 @@ impl Peer {
                 Event::Revalidate(session, timeout_ms) => {
                     learner.revalidate(session, timeout_ms, out);
                 }
-                Event::LinkUp(link) => out.push(Action::CloseLink(link, "not leading")),
+                Event::LinkUp(link) => learner.link_up(now, link, core, out),
+                Event::LogFloor { link, floor } => learner.log_floor(link, floor, core, out),
                 _ => {}
             },
             Role::Looking(_) | Role::Draining(_) | Role::Stopped => match event {
@@ -540,7 +555,7 @@ impl Peer {
                 if vote.leader == self.core.me() {
                     self.role = Role::Leading(Box::new(Leader::new(now, &mut self.core, out)?));
                 } else {
-                    let learner = Learner::new(now, vote.leader, &self.core, out);
+                    let learner = Learner::new(now, vote.leader, &mut self.core, out);
                     self.role = Role::Learning(Box::new(learner));
                 }
                 Ok(())

@@ -29,7 +29,12 @@ struct Place {
 
 /// `127.0.0.1:quorum:election` with fresh ports.
 pub fn address() -> String {
-    format!("127.0.0.1:{}:{}", free_port(), free_port())
+    address_on("127.0.0.1")
+}
+
+/// The same on another loopback address: several servers may then use one port.
+pub fn address_on(host: &str) -> String {
+    format!("{host}:{}:{}", free_port(), free_port())
 }
 
 impl Members {

@@ -13,12 +13,6 @@ type Applies = fn(&Config) -> bool;
 /// configuration can ask for. Keys are those that are to blame.
 const FEATURES: &[(&[&str], Applies, Verdict, &str)] = &[
     (
-        &["observerMasterPort"],
-        |config| config.ensemble.observer_master_port.is_some(),
-        Verdict::Differs,
-        "there is no observer master yet: observers follow the leader",
-    ),
-    (
         &["maxResponseCacheSize", "maxGetChildrenResponseCacheSize"],
         |_| true,
         Verdict::Differs,
