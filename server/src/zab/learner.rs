@@ -545,18 +545,32 @@ impl Learner {
             Packet::Proposal(proposal) => {
                 self.log(proposal, core, out)?;
             }
-            Packet::Commit(zxid) | Packet::CommitAndActivate { zxid, .. } => {
+            Packet::Commit(_) | Packet::CommitAndActivate { .. }
                 if self.phase != Phase::Syncing
-                    && core.options.mutations.has(Mutation::CommitBeforeUptodateFails)
-                {
-                    return Err(Leave("COMMIT between NEWLEADER and UPTODATE"));
-                }
+                    && core.options.mutations.has(Mutation::CommitBeforeUptodateFails) =>
+            {
+                return Err(Leave("COMMIT between NEWLEADER and UPTODATE"));
+            }
+            Packet::Commit(zxid) => {
                 self.committed_in_sync(zxid, core)?;
             }
-            Packet::Inform(proposal) | Packet::InformAndActivate { proposal, .. } => {
+            Packet::Inform(proposal) => {
                 let zxid = proposal.zxid();
                 self.log(proposal, core, out)?;
                 self.committed_in_sync(zxid, core)?;
+            }
+            // The leader's configuration may have changed since it wrote NEWLEADER: a new one counts
+            // at once (`Learner.syncWithLeader`; forgotten for good in ZOOKEEPER-2172).
+            Packet::CommitAndActivate { zxid, designated } => {
+                if let Some(proposal) = self.committed_in_sync(zxid, core)? {
+                    self.reconfigure(Some(&proposal), designated, core, out)?;
+                }
+            }
+            Packet::InformAndActivate { designated, proposal } => {
+                self.log(proposal.clone(), core, out)?;
+                if self.committed_in_sync(proposal.zxid(), core)?.is_some() {
+                    self.reconfigure(Some(&proposal), designated, core, out)?;
+                }
             }
             Packet::NewLeader { epoch, config } if self.phase == Phase::Syncing => {
                 if epoch != self.epoch {
@@ -601,16 +615,22 @@ impl Learner {
         Ok(())
     }
 
-    fn committed_in_sync(&mut self, zxid: Zxid, core: &Core) -> Result<(), Leave> {
+    /// Counts the next proposal as committed; `None` if it was before.
+    fn committed_in_sync(
+        &mut self,
+        zxid: Zxid,
+        core: &Core,
+    ) -> Result<Option<Arc<Proposal>>, Leave> {
         if zxid <= self.committed {
-            return Ok(());
+            return Ok(None);
         }
-        let next = core.history.after(self.committed).next().map(|p| p.zxid());
-        if next != Some(zxid) {
-            return Err(Leave("COMMIT of a zxid that is not the next one"));
+        match core.history.after(self.committed).next() {
+            Some(next) if next.zxid() == zxid => {
+                self.committed = zxid;
+                Ok(Some(next.clone()))
+            }
+            _ => Err(Leave("COMMIT of a zxid that is not the next one")),
         }
-        self.committed = zxid;
-        Ok(())
     }
 
     fn new_leader(&mut self, config: Option<Arc<str>>, core: &mut Core, out: &mut Vec<Action>) {
@@ -690,12 +710,12 @@ impl Learner {
         membership: Arc<Membership>,
         core: &mut Core,
         out: &mut Vec<Action>,
-    ) -> Result<(), Leave> {
+    ) -> Result<bool, Leave> {
         let changed = core.activate(membership, out);
         if changed && core.is_observer() != self.observer {
             return Err(Leave("our role changed in the new membership"));
         }
-        Ok(())
+        Ok(changed)
     }
 
     // Broadcast.
@@ -807,8 +827,8 @@ impl Learner {
         out: &mut Vec<Action>,
     ) -> Result<(), Leave> {
         if let Some(membership) = proposal.and_then(reconfigured) {
-            self.activate(membership, core, out)?;
-            if designated != self.leader {
+            let changed = self.activate(membership, core, out)?;
+            if changed && designated != self.leader {
                 return Err(Leave("another server leads in the new membership"));
             }
         }

@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
+use jute::txn::{SetDataTxn, Txn, TxnHeader};
+
 use super::testing::members;
 use super::{
     Action, Event, Link, Membership, NOTIFICATION_VERSION, Notification, Options, Packet, Peer,
     PeerState, Restored, Vote,
 };
-use crate::base::{Epoch, Mono, Sid, Zxid};
+use crate::base::{Epoch, Mono, Proposal, Sid, Zxid};
 
 /// One server of three, and its clock.
 struct Bench {
@@ -317,6 +319,88 @@ fn an_oracle_lets_one_of_two_go_on() {
             bench.next(u64::MAX);
             bench.next(u64::MAX);
             assert!(!bench.peer.is_serving());
+        }
+    }
+}
+
+/// A reconfiguration that commits between NEWLEADER and UPTODATE is in no NEWLEADER: it counts when
+/// its commit says so (`Learner.syncWithLeader`; ZOOKEEPER-2172).
+#[test]
+fn a_membership_may_change_during_a_sync() {
+    let changed = |voters: &[i64], observers: &[i64], version: i64| {
+        let mut text = members(voters, observers).render();
+        text.truncate(text.rfind("version=").unwrap());
+        format!("{text}version={version:x}")
+    };
+    let reconfig = |n: u32, text: &str| {
+        let zxid = Zxid::new(Epoch(1), n);
+        let header = TxnHeader {
+            client_id: 1,
+            cxid: 1,
+            zxid: zxid.0,
+            time: 0,
+            kind: jute::proto::op::RECONFIG,
+        };
+        let txn = SetDataTxn {
+            path: Some("/zookeeper/config".into()),
+            data: Some(text.to_owned().into_bytes().into()),
+            version: -1,
+        };
+        Arc::new(Proposal::encode(header, Txn::SetData(txn), None))
+    };
+    let activated = |actions: &[Action]| -> Vec<i64> {
+        let versions = actions.iter().filter_map(|a| match a {
+            Action::Activate(membership) => Some(membership.version()),
+            _ => None,
+        });
+        versions.collect()
+    };
+    // Before NEWLEADER as well as behind it.
+    for late in [false, true] {
+        let mut bench = Bench::new(2, |o| o.reconfig_enabled = true);
+        bench.hear(3, PeerState::Leading, 3, 1);
+        bench.hear(1, PeerState::Following, 3, 1);
+        bench.feed(Event::Connected { sid: Sid(3), link: Link(1) });
+        bench.feed(Event::Packet(Link(1), Packet::LeaderInfo { epoch: Epoch(1) }));
+        bench.feed(Event::Packet(Link(1), Packet::Diff(Zxid::ZERO)));
+        let new_leader = Packet::NewLeader { epoch: Epoch(1), config: None };
+        if late {
+            bench.feed(Event::Packet(Link(1), new_leader.clone()));
+        }
+        let version = Zxid::new(Epoch(1), 1).0;
+        let proposal = reconfig(1, &changed(&[1, 2, 3, 4], &[], version));
+        let zxid = proposal.zxid();
+        let out = bench.feed(Event::Packet(Link(1), Packet::Proposal(proposal.clone())));
+        assert!(activated(&out).is_empty(), "it is only proposed");
+        let commit = Packet::CommitAndActivate { zxid, designated: Sid(3) };
+        let out = bench.feed(Event::Packet(Link(1), commit));
+        assert_eq!(activated(&out), [version]);
+        bench.feed(Event::Durable(zxid));
+        if !late {
+            bench.feed(Event::Packet(Link(1), new_leader));
+        }
+        bench.feed(Event::Packet(Link(1), Packet::UpToDate));
+        assert!(bench.peer.is_serving(), "late: {late}");
+        assert_eq!(bench.peer.membership().version(), version);
+
+        // Another leader is wanted, or another role: neither is waited for.
+        for (designated, text) in [
+            (4, changed(&[1, 2, 3, 4], &[], version + 1)),
+            (3, changed(&[1, 3, 4], &[2], version + 1)),
+        ] {
+            let mut bench = Bench::new(2, |o| o.reconfig_enabled = true);
+            bench.hear(3, PeerState::Leading, 3, 1);
+            bench.hear(1, PeerState::Following, 3, 1);
+            bench.feed(Event::Connected { sid: Sid(3), link: Link(1) });
+            bench.feed(Event::Packet(Link(1), Packet::LeaderInfo { epoch: Epoch(1) }));
+            bench.feed(Event::Packet(Link(1), Packet::Diff(Zxid::ZERO)));
+            let proposal = reconfig(1, &text);
+            let zxid = proposal.zxid();
+            bench.feed(Event::Packet(Link(1), Packet::Proposal(proposal)));
+            let commit = Packet::CommitAndActivate { zxid, designated: Sid(designated) };
+            let out = bench.feed(Event::Packet(Link(1), commit));
+            assert_eq!(activated(&out), [version + 1]);
+            assert!(out.iter().any(|a| matches!(a, Action::CloseLink(Link(1), _))), "{designated}");
         }
     }
 }
