@@ -252,9 +252,15 @@ impl Ensemble {
     }
 
     /// Servers compare the digest that comes with a transaction with that of their tree. Ours must
-    /// never have found a difference. Java's servers have been seen to find one for a transaction or
-    /// two right after they joined an ensemble of Java's only; theirs must not last: it would be
-    /// found again with every transaction.
+    /// never have found a difference. Java's find some after a SNAP from a Java leader, which sends its
+    /// tree while it changes (`LearnerHandler`, `DataTree.serializeNode`) under the zxid at which it
+    /// began, and no digest that would say where it ended (`ZKDatabase.serializeSnapshot`). What is
+    /// committed meanwhile follows as PROPOSAL and COMMIT and is compared when it is applied
+    /// (`Learner.syncWithLeader`), though later effects are in the tree already. There may be as many
+    /// as transactions met the stream, and none behind NEWLEADER, which is queued when the tree is
+    /// out. Ours passes over them, and replaces what it received by an exact snapshot, so that a Java
+    /// server that starts from its directory finds none; only one that starts from it before that
+    /// is written counts them again. A difference that lasts would be found with every transaction.
     fn digests_were_right(&mut self, sids: &[usize]) -> Result<()> {
         for sid in sids {
             let before = self.wrong_digests(*sid)?;

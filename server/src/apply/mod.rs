@@ -253,6 +253,11 @@ impl Applier {
         self.tree.write().open_cut(limits)
     }
 
+    /// See [`DataTree::settle`].
+    pub fn settle(&mut self) -> bool {
+        self.tree.write().settle()
+    }
+
     /// Goes on with another tree: the history was cut or replaced. No client is connected.
     pub fn replace(&mut self, tree: DataTree) {
         drop(self.tree.replace(tree));

@@ -377,9 +377,9 @@ impl Shared {
         if signature != SNAPSHOT_SIGNATURE {
             return Err(invalid("the snapshot stream does not end with its signature"));
         }
-        let loaded = loader.finish(zxid, None).map_err(invalid)?;
-        info!(link = link.0, %zxid, znodes = loaded.tree.node_count(), "snapshot received");
-        self.received.lock().insert(link, loaded.tree);
+        let tree = loader.finish_received(zxid).map_err(invalid)?;
+        info!(link = link.0, %zxid, znodes = tree.node_count(), "snapshot received");
+        self.received.lock().insert(link, tree);
         Ok(rest)
     }
 

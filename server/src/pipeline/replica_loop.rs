@@ -327,10 +327,19 @@ impl ReplicaLoop {
         match action {
             zab::Action::Open(serving, _) => {
                 self.apply(now);
-                self.core.applier().set_duty(match serving {
+                let mut applier = self.core.applier();
+                applier.set_duty(match serving {
                     zab::Serving::Leader => Duty::Leader,
                     _ => Duty::Learner,
                 });
+                let was_ahead = applier.settle();
+                drop(applier);
+                if was_ahead {
+                    // What was received is on disk as it came. Whoever starts from it would find the
+                    // digests of its log wrong until the log has caught up; better from this one.
+                    info!("the leader's snapshot was ahead of its zxid: taking an exact one");
+                    self.snapshot(None);
+                }
                 if let Some(host) = &self.host {
                     host.open(serving);
                 }

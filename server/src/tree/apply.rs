@@ -16,7 +16,8 @@ use jute::txn::{
 use super::node::{Blob, NodeId};
 use super::owners::{CONTAINER_OWNER, ttl_owner};
 use super::{
-    Applied, Change, ChangeKind, DataTree, DigestCheck, MultiOpResult, OpResult, ZxidDigest,
+    Applied, Change, ChangeKind, DataTree, DigestCheck, MultiOpResult, OpResult, Received,
+    ZxidDigest,
 };
 use crate::base::{ErrorCode, Hints, Proposal, SessionId, Wall, Zxid};
 
@@ -56,6 +57,9 @@ impl DataTree {
         // (ZOOKEEPER-3127).
         let zxid = proposal.zxid();
         self.last_zxid = self.last_zxid.max(zxid);
+        if self.is_ahead(proposal) {
+            return Applied { zxid, err, result, digest: DigestCheck::Skipped };
+        }
         let snapshot_check = self.note_digest(zxid);
         let digest = match snapshot_check {
             DigestCheck::Mismatch { .. } => snapshot_check,
@@ -517,6 +521,16 @@ impl DataTree {
         };
         let old = std::mem::replace(&mut slot.digest, new);
         self.digest = self.digest.wrapping_add(i64::from(new) - i64::from(old));
+    }
+
+    /// True while a received tree may be ahead of this transaction.
+    fn is_ahead(&mut self, proposal: &Proposal) -> bool {
+        let Some(received) = self.received.filter(|received| !received.exact) else { return false };
+        let check = self.compare_digest(proposal);
+        let exact = check == DigestCheck::Match;
+        let ahead = received.ahead || matches!(check, DigestCheck::Mismatch { .. });
+        self.received = Some(Received { ahead, exact });
+        !exact
     }
 
     /// Remembers the digest at `zxid`; compares it first if a fuzzy snapshot left one for it.

@@ -12,7 +12,9 @@ use thiserror::Error;
 use super::acl_table::{AclRef, OPEN, OPEN_ID};
 use super::apply::{node_size, split};
 use super::node::{Blob, NodeId, ROOT};
-use super::{AclList, DataTree, DigestCheck, Owner, TreeOptions, ZxidDigest, node_digest};
+use super::{
+    AclList, DataTree, DigestCheck, Owner, Received, TreeOptions, ZxidDigest, node_digest,
+};
 use crate::base::{SessionId, Zxid};
 
 /// Why records are not a tree.
@@ -172,6 +174,14 @@ impl TreeLoader {
             }
         };
         Ok(Loaded { tree, digest: check })
+    }
+
+    /// The same for what a leader sends a learner, at the zxid of its SNAP. Until
+    /// [`DataTree::settle`], digests that differ are no error.
+    pub fn finish_received(self, zxid: Zxid) -> Result<DataTree, LoadError> {
+        let mut tree = self.finish(zxid, None)?.tree;
+        tree.received = Some(Received::default());
+        Ok(tree)
     }
 
     /// Finds the parent among the ancestors of the last record, or in the index. Leaves `chain`

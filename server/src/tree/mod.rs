@@ -131,9 +131,22 @@ pub struct DataTree {
     digest_log: VecDeque<ZxidDigest>,
     /// Of a fuzzy snapshot: no digest is compared before this zxid (`digestFromLoadedSnapshot`).
     pending_digest: Option<ZxidDigest>,
+    /// Of a snapshot that a leader sent.
+    received: Option<Received>,
     /// Open cuts, oldest first.
     cuts: Vec<Arc<cut::SharedCut>>,
     scratch: Vec<u8>,
+}
+
+/// A leader of the Java kind sends its tree while it changes, and does not say where that ended: the
+/// tree may hold effects of transactions that still follow, but of none behind NEWLEADER, which the
+/// leader queues when the tree is out.
+#[derive(Debug, Clone, Copy, Default)]
+struct Received {
+    /// A digest differed: the tree was ahead.
+    ahead: bool,
+    /// A digest agreed: from there on it is exact.
+    exact: bool,
 }
 
 impl fmt::Debug for DataTree {
@@ -177,6 +190,7 @@ impl DataTree {
             last_digest: None,
             digest_log: VecDeque::new(),
             pending_digest: None,
+            received: None,
             cuts: Vec::new(),
             scratch: Vec::new(),
         }
@@ -231,6 +245,12 @@ impl DataTree {
     /// first transaction since start or load.
     pub fn last_digest(&self) -> Option<ZxidDigest> {
         self.last_digest
+    }
+
+    /// All that a received tree may have been ahead by has been applied: from now on every digest
+    /// counts. True if it was ahead: then the snapshot on disk is not exact.
+    pub fn settle(&mut self) -> bool {
+        self.received.take().is_some_and(|received| received.ahead)
     }
 
     /// The digest a fuzzy snapshot left to be compared later, if its zxid was not reached yet.

@@ -3,6 +3,7 @@
 
 pub mod members;
 pub mod ports;
+pub mod puppet;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -187,3 +187,58 @@ fn digests_wait_for_their_transaction() {
     let mut tree = at_once(digest(7, 1)).tree;
     assert_eq!(apply(&mut tree, &with(8, ours)).0.digest, DigestCheck::Match);
 }
+
+/// What a leader sent may hold effects of transactions that follow.
+#[test]
+fn a_received_tree_may_be_ahead() {
+    let txn = |zxid: i64, path: &str| proposal(zxid, op::CREATE, create(path, "v", zxid as i32));
+    let mut source = new_tree();
+    let paths = ["/a", "/b", "/c"];
+    let story: Vec<Proposal> = (6..)
+        .zip(paths)
+        .map(|(zxid, path)| {
+            let bare = txn(zxid, path);
+            apply(&mut source, &bare);
+            let digest = jute::txn::TxnDigest { version: 2, tree_digest: source.digest() };
+            Proposal::encode(bare.header, bare.txn, Some(digest))
+        })
+        .collect();
+    let received = |upto: usize| {
+        let mut tree = new_tree();
+        story.iter().take(upto).for_each(|p| drop(apply(&mut tree, p)));
+        let mut loader = TreeLoader::new(new_tree().options().clone());
+        let mut nodes = vec![tree.root()];
+        while let Some(node) = nodes.pop() {
+            let path = if node.path() == "/" { String::new() } else { node.path() };
+            loader.node(&path, node.data(), -1, &node.persisted()).unwrap();
+            nodes.extend(node.child_nodes());
+        }
+        loader.finish_received(Zxid(5)).unwrap()
+    };
+    let told = |tree: &mut DataTree| -> Vec<DigestCheck> {
+        story.iter().map(|p| apply(tree, p).0.digest).collect()
+    };
+    use DigestCheck::{Match, Skipped};
+    // Exact, as our leaders send it: nothing is passed over.
+    let mut tree = received(0);
+    assert_eq!(told(&mut tree), [Match, Match, Match]);
+    assert!(!tree.settle());
+    // Ahead by two transactions.
+    let mut tree = received(2);
+    assert_eq!(told(&mut tree), [Skipped, Match, Match]);
+    assert!(tree.settle() && !tree.settle());
+    // Wrong, not ahead: it counts from the point where nothing can be ahead any more.
+    let mut tree = received(0);
+    let wrong = |zxid: i64, path: &str| {
+        let bare = txn(zxid, path);
+        let digest = jute::txn::TxnDigest { version: 2, tree_digest: 1 };
+        Proposal::encode(bare.header, bare.txn, Some(digest))
+    };
+    assert_eq!(apply(&mut tree, &wrong(6, "/x")).0.digest, Skipped);
+    assert_eq!(tree.last_digest(), None);
+    assert!(tree.settle());
+    let DigestCheck::Mismatch { expected: 1, .. } = apply(&mut tree, &wrong(7, "/y")).0.digest
+    else {
+        panic!("passed over")
+    };
+}
