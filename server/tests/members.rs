@@ -7,7 +7,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::members::Members;
-use common::{Client, create};
+use common::{Client, create, path_watch, request, set_data};
 use jute::data::Acl;
 use jute::proto::{MultiHeader, SyncRequest, op};
 use jute::{Encode, Reader};
@@ -276,4 +276,45 @@ fn a_leader_may_be_kept_for_writing() {
     assert!(!all.server(leader).view().serving());
     let mut client = all.client(follower);
     assert_eq!(client.create("/a", b"", 0).err, 0);
+}
+
+/// `enableEagerACLCheck`: whoever the client asks refuses by itself, and nothing is proposed.
+#[test]
+fn missing_permissions_are_seen_before_anything_is_proposed() {
+    let closed = |path: &str| {
+        let mut body = create(path, b"", 0);
+        // The entry of `create` says all permissions; this one may read.
+        let perms = body.windows(4).position(|bytes| bytes == [0, 0, 0, 31]).unwrap();
+        body[perms + 3] = 1;
+        body
+    };
+    for (text, proposed) in [("enableEagerACLCheck=true", 0), ("", 3)] {
+        let mut all = Members::new(&["participant", "participant", "observer"], text);
+        all.start_all(&[1, 2, 3]);
+        for sid in 1..=3 {
+            let mut client = all.client(sid);
+            let path = format!("/closed{:x}", client.session);
+            assert_eq!(client.call(op::CREATE, &closed(&path)).err, 0);
+            let before = client.set("/", b"").zxid;
+            let refusals = [
+                client.create(&format!("{path}/x"), b"", 0),
+                client.set(&path, b"x"),
+                client.call(op::CREATE2, &create(&format!("{path}/y"), b"", 0)),
+            ];
+            for refusal in refusals {
+                assert_eq!(refusal.err, -102, "{text}");
+                assert_eq!(refusal.zxid > 0, proposed > 0, "{text}");
+            }
+            assert_eq!(client.set("/", b"").zxid, before + 1 + proposed, "{text}");
+            // Behind a write that is on its way it keeps its place.
+            let mut burst = request(71, op::SET_DATA, &set_data("/", b""));
+            burst.extend(request(72, op::SET_DATA, &set_data(&path, b"")));
+            burst.extend(request(73, op::EXISTS, &path_watch("/", false)));
+            client.send_raw(&burst);
+            let answers = [(); 3].map(|()| client.read());
+            assert_eq!(answers.map(|reply| (reply.xid, reply.err)), [(71, 0), (72, -102), (73, 0)]);
+            // Nothing else may get a zxid while the next one counts.
+            assert_eq!(client.call(op::CLOSE_SESSION, b"").err, 0);
+        }
+    }
 }

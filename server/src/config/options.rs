@@ -96,6 +96,7 @@ impl Config {
                 every: Duration::from_secs(60 * count(stats.delay_min)),
                 top: size(stats.top_path_max),
             }),
+            eager_acl_check: self.auth.eager_acl_check && self.is_distributed(),
             audit: self.monitoring.audit_enabled,
             ensemble_auth_named: self.auth.ensemble_auth_names.is_some(),
             allow_sasl_failed_clients: self.auth.allow_sasl_failed_clients,

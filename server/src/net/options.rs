@@ -60,6 +60,9 @@ pub struct Options {
     pub sessionless_timeout_ms: u64,
     /// Count the paths asked for most (`pathStats.enabled`).
     pub path_stats: Option<super::PathStatsOptions>,
+    /// Writes whose permissions are missing here are answered here, before they are proposed
+    /// (`enableEagerACLCheck`, members only).
+    pub eager_acl_check: bool,
     /// Writes remember what they asked, for the audit log.
     pub audit: bool,
     /// The scheme `ensemble` has names to compare with (`zookeeper.ensembleAuthName`).
@@ -100,6 +103,7 @@ impl Default for Options {
             connection_throttle: ConnectionThrottle::default(),
             sessionless_timeout_ms: 10_000,
             path_stats: None,
+            eager_acl_check: false,
             audit: false,
             ensemble_auth_named: false,
             allow_sasl_failed_clients: false,

@@ -65,7 +65,7 @@ pub(super) fn run(
     let tree = match split(bytes, shared.options.frame_max) {
         Split::Frame(frame) => {
             let op = frame.get(4..8).and_then(|b| b.try_into().ok()).map(i32::from_be_bytes);
-            op.is_some_and(|op| OpKind::of(op) == OpKind::Read).then(|| shared.tree.read())
+            op.is_some_and(|op| needs_tree(shared, op)).then(|| shared.tree.read())
         }
         Split::Partial | Split::Bad => None,
     };
@@ -85,6 +85,15 @@ pub(super) fn run(
         shared.admission.take(parked);
     }
     outcome
+}
+
+/// Reads look at the tree, and so do writes whose permissions are checked at once.
+fn needs_tree(shared: &Shared, op: i32) -> bool {
+    match OpKind::of(op) {
+        OpKind::Read => true,
+        OpKind::Write => shared.options.eager_acl_check,
+        _ => false,
+    }
 }
 
 /// One burst.
@@ -158,7 +167,7 @@ impl Burst<'_> {
     }
 
     /// A frame that is not complete may already be too large for the budget.
-    fn partial(&self, rest: &[u8]) -> Progress {
+    fn partial(&mut self, rest: &[u8]) -> Progress {
         let options = &self.shared.options;
         if let (Some(threshold), Some(prefix)) =
             (options.large_request_threshold, rest.first_chunk())
@@ -166,6 +175,7 @@ impl Burst<'_> {
             let len = i32::from_be_bytes(*prefix) as usize;
             let max = options.large_request_bytes_max;
             if len > threshold && !self.shared.admission.fits_large(len, max) {
+                self.desk.ledger.large_rejected += 1;
                 return Progress::Close("large request");
             }
         }
@@ -237,6 +247,11 @@ impl Burst<'_> {
     ) -> After {
         if !state.parked.is_empty() {
             self.give_back(large);
+            if let Some(stats) = &self.shared.path_stats {
+                let field_max = self.shared.options.field_max;
+                let request = ReadRequest::decode(header.kind, &frame[8..], field_max);
+                request.path().into_iter().for_each(|p| stats.register(self.desk.now, false, p));
+            }
             self.park(
                 state,
                 Parked::Read {
@@ -247,12 +262,7 @@ impl Burst<'_> {
             );
             return After::Next;
         }
-        let Some(tree) = self.tree else {
-            // Counted again when the burst that has the tree comes to it.
-            self.desk.tally.received -= 1;
-            state.stats.received -= 1;
-            return After::NeedTree;
-        };
+        let Some(tree) = self.tree else { return self.need_tree(state) };
         self.give_back(large);
         let now = self.desk.now;
         let request = ReadRequest::decode(header.kind, &frame[8..], self.shared.options.field_max);
@@ -286,9 +296,21 @@ impl Burst<'_> {
         large: u32,
     ) -> After {
         let field_max = self.shared.options.field_max;
+        let eager = self.shared.options.eager_acl_check;
+        if eager && self.tree.is_none() {
+            return self.need_tree(state);
+        }
         let body = WriteRequest::decode(header.kind, &self.desk.arena.copy(body), field_max);
         if let (Some(stats), Some(path)) = (&self.shared.path_stats, body.path()) {
             stats.register(self.desk.now, true, path);
+        }
+        if let (true, Some(tree)) = (eager, self.tree)
+            && let Err(refused) =
+                prep::check_eagerly(tree, &self.shared.schemes, &state.identities, &body)
+        {
+            self.give_back(large);
+            self.refuse_eagerly(state, header, refused);
+            return After::Next;
         }
         let last = header.kind == op::CLOSE_SESSION;
         self.submit(state, header, Body::Write(body), None, large);
@@ -297,6 +319,25 @@ impl Burst<'_> {
             return After::Last;
         }
         After::Next
+    }
+
+    /// The answer of `enableEagerACLCheck`: zxid 0, as in Java. Java's overtakes the answers that
+    /// are still to come; this one keeps its place among them.
+    fn refuse_eagerly(&mut self, state: &mut State, header: RequestHeader, err: ErrorCode) {
+        if !state.parked.is_empty() {
+            return self.answer_or_park(state, header, err);
+        }
+        reply::error(header.xid, Zxid::ZERO, err, &mut state.out);
+        let (seen, now) = (state.stats.last_zxid, self.desk.now);
+        state.stats.answer(header.xid, header.kind, seen, now, now);
+        self.desk.tally.answer(0, PREFIX + 16);
+    }
+
+    /// Counted again when the burst that has the tree comes to it.
+    fn need_tree(&mut self, state: &mut State) -> After {
+        self.desk.tally.received -= 1;
+        state.stats.received -= 1;
+        After::NeedTree
     }
 
     fn sync(
@@ -308,6 +349,9 @@ impl Burst<'_> {
     ) -> After {
         match input.ustring() {
             Ok(path) => {
+                if let (Some(stats), Some(path)) = (&self.shared.path_stats, &path) {
+                    stats.register(self.desk.now, true, path);
+                }
                 let path = path.map(|path| path.into());
                 self.submit(state, header, Body::Sync, path, large);
             }
