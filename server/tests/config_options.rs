@@ -110,6 +110,36 @@ fn keys_reach_the_modules() {
             "2",
         ),
         (
+            "netty.server.earlyDropSecureConnectionHandshakes=true",
+            |c| c.net_options().early_drop.to_string(),
+            "false",
+            "true",
+        ),
+        (
+            "IPAuthenticationProvider.usexforwardedfor=true",
+            |c| c.admin_options().unwrap().unwrap().use_x_forwarded_for.to_string(),
+            "false",
+            "true",
+        ),
+        (
+            "request_throttle_drop_stale=false",
+            |c| c.net_options().request_throttle.drop_stale.to_string(),
+            "true",
+            "false",
+        ),
+        (
+            "request_stale_connection_check=false",
+            |c| c.net_options().request_throttle.stale_connection_check.to_string(),
+            "true",
+            "false",
+        ),
+        (
+            "request_stale_latency_check=true",
+            |c| c.net_options().request_throttle.stale_latency_check.to_string(),
+            "false",
+            "true",
+        ),
+        (
             "extendedTypesEnabled=true",
             |c| c.tree_options(1).extended_types.to_string(),
             "false",
@@ -133,6 +163,24 @@ fn keys_reach_the_modules() {
         let flags = format!("-Dzookeeper.{text}");
         assert_eq!(look(&load("", &flags)), *after, "{flags}");
     }
+    // What is told about paths is a matter of minutes; the rest is `process.rs`.
+    assert_eq!(default.net_options().path_stats, None);
+    let stats = |text: &str, flags: &str| {
+        let stats = load(&format!("pathStats.enabled=true\n{text}"), flags);
+        stats.net_options().path_stats.unwrap()
+    };
+    let told = stats("", "");
+    assert_eq!((told.slots, told.slot_ms, told.depth, told.top), (60, 15_000, 6, 20));
+    assert_eq!((told.first.as_secs(), told.every.as_secs()), (300, 300));
+    assert!((told.sample_rate - 0.1).abs() < 1e-9);
+    let told = stats(
+        "pathStats.slotCapacity=2\npathStats.slotDuration=3\npathStats.maxDepth=4\n\
+         pathStats.topPathMax=5\npathStats.initialDelay=6",
+        "-Dzookeeper.pathStats.delay=7 -Dzookeeper.pathStats.sampleRate=0.5",
+    );
+    assert_eq!((told.slots, told.slot_ms, told.depth, told.top), (2, 3000, 4, 5));
+    assert_eq!((told.first.as_secs(), told.every.as_secs()), (360, 420));
+    assert!((told.sample_rate - 0.5).abs() < 1e-9);
     let paced = load("", "-Dznode.container.maxPerMinute=10");
     assert_eq!(paced.replica_options().container_removals_per_minute, 10);
     assert_eq!(default.replica_options().container_removals_per_minute, 10_000);

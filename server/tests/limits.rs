@@ -4,9 +4,17 @@
 mod common;
 
 use std::io::Read;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use common::*;
 use jute::proto::op;
+use rookeeper::metrics::Metrics;
+use rookeeper::net::Net;
+use rookeeper::server::Server;
+use rookeeper::storage::disk::faulty::FaultyDisk;
+use tempfile::TempDir;
 
 #[test]
 fn connections_per_address() {
@@ -59,7 +67,9 @@ fn handshakes_are_throttled() {
 
 #[test]
 fn large_requests_have_a_budget() {
+    let metrics = Arc::new(Metrics::new(false));
     let server = TestServer::with(|options| {
+        options.metrics = metrics.clone();
         options.net.large_request_threshold = Some(1000);
         options.net.large_request_bytes_max = 10_000;
     });
@@ -71,6 +81,7 @@ fn large_requests_have_a_budget() {
     client.send_raw(&20_000u32.to_be_bytes());
     assert!(client.is_closed(), "refused by its length alone");
     server.stop();
+    assert_eq!(metrics.large_requests_rejected.get(), 1);
 }
 
 #[test]
@@ -243,4 +254,145 @@ fn who_asks_behind_a_write_for_more_than_the_outbox_holds_is_closed() {
     assert_eq!(other.get("/", false).err, 0);
     assert_eq!(server.handle.view().stats().outstanding, 0, "permits came back");
     server.stop();
+}
+
+/// A server whose log can be kept from going on, and what it counts.
+struct Stoppable {
+    server: TestServer,
+    disk: FaultyDisk,
+    metrics: Arc<Metrics>,
+}
+
+impl Stoppable {
+    fn start(text: &str) -> Self {
+        let dir = TempDir::new().unwrap();
+        let disk = FaultyDisk::new();
+        let mut options = options(&config(dir.path(), text, ""));
+        options.disk = Arc::new(disk.clone());
+        let metrics = options.metrics.clone();
+        let handle = Server::start(options).unwrap_or_else(|e| panic!("{text}: {e}"));
+        Self { server: TestServer { handle, dir }, disk, metrics }
+    }
+
+    /// With a throttle that lets one request in at a time.
+    fn throttled(more: &str) -> Self {
+        let throttle = "request_throttle_max_requests=1\nrequest_throttle_stall_time=5\n";
+        Self::start(&format!("{throttle}{more}"))
+    }
+
+    /// One request is on its way from now on, and stays there.
+    fn fill_the_pipeline(&self, client: &mut Client) {
+        self.disk.hold_syncs(true);
+        client.send(op::CREATE, &create("/first", b"", 0));
+        until("it is on its way", || self.server.handle.view().stats().outstanding == 1);
+    }
+
+    fn until_held_back(&self) {
+        let times = self.metrics.request_throttle_wait_count.get() + 10;
+        until("a request waits", || self.metrics.request_throttle_wait_count.get() > times);
+    }
+}
+
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(Instant::now() < give_up, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn requests_of_clients_that_left_are_dropped_or_not() {
+    for (text, dropped, stale) in [
+        ("", 3, 0),
+        ("request_throttle_drop_stale=false", 0, 3),
+        ("request_stale_connection_check=false", 0, 0),
+    ] {
+        let all = Stoppable::throttled(text);
+        let metrics = all.metrics.clone();
+        let mut first = all.server.client();
+        let mut leaver = all.server.client();
+        all.fill_the_pipeline(&mut first);
+        let burst: Vec<_> = ["/left1", "/left2", "/left3"]
+            .iter()
+            .flat_map(|path| request(1, op::CREATE, &create(path, b"", 0)))
+            .collect();
+        leaver.send_raw(&burst);
+        drop(leaver);
+        match dropped {
+            0 => all.until_held_back(),
+            _ => until("they are dropped", || metrics.stale_requests_dropped.get() >= dropped),
+        }
+        // Words are not held back.
+        assert!(all.server.word("srvr").contains("Outstanding: 1\n"));
+        all.disk.hold_syncs(false);
+        assert_eq!(first.read().err, 0, "{text}");
+        match dropped {
+            0 => until("they are executed", || first.get("/left3", false).err == 0),
+            _ => assert_eq!(first.get("/left1", false).err, -101, "{text}"),
+        }
+        all.server.stop();
+        let counted = (metrics.stale_requests_dropped.get(), metrics.stale_requests.get());
+        assert_eq!(counted, (dropped, stale), "{text}");
+    }
+}
+
+#[test]
+fn requests_that_outlive_their_session_are_dropped() {
+    let all = Stoppable::throttled(
+        "request_stale_latency_check=true\ntickTime=100000\nminSessionTimeout=2000",
+    );
+    let mut first = all.server.client();
+    let mut late = Client::raw(all.server.address());
+    late.handshake(0, [0; 16], 2000, 0).unwrap();
+    all.fill_the_pipeline(&mut first);
+    late.send(op::GET_DATA, &path_watch("/", false));
+    assert!(late.is_closed(), "without an answer");
+    all.disk.hold_syncs(false);
+    assert_eq!(first.read().err, 0);
+    all.server.stop();
+    assert_eq!(all.metrics.stale_requests_dropped.get(), 1);
+}
+
+#[test]
+fn waiting_is_counted_and_can_be_too_long() {
+    for (text, code) in [("throttled_op_wait_time=1", -127), ("", 0)] {
+        let all = Stoppable::throttled(text);
+        let (mut first, mut second) = (all.server.client(), all.server.client());
+        all.fill_the_pipeline(&mut first);
+        second.send(op::GET_DATA, &path_watch("/", false));
+        all.until_held_back();
+        all.disk.hold_syncs(false);
+        assert_eq!((first.read().err, second.read().err), (0, code), "{text}");
+        all.server.stop();
+        assert_eq!(all.metrics.throttled_ops.get(), i64::from(code != 0), "{text}");
+        assert!(all.metrics.request_throttle_queue_time_ms.max() > 0);
+    }
+}
+
+#[test]
+fn answers_that_nobody_waits_for_are_counted() {
+    let all = Stoppable::start("");
+    let mut leaver = all.server.client();
+    all.fill_the_pipeline(&mut leaver);
+    drop(leaver);
+    until("it is gone", || all.server.handle.view().connections().is_empty());
+    all.disk.hold_syncs(false);
+    until("the answer is ready", || all.metrics.stale_replies.get() == 1);
+    all.server.stop();
+}
+
+/// The system lets one more in than it was told, and nobody else before the first is accepted.
+#[test]
+fn the_listen_backlog_is_the_one_asked_for() {
+    for (text, fits) in [("clientPortListenBacklog=2", false), ("", true)] {
+        let dir = TempDir::new().unwrap();
+        let net = Net::bind(config(dir.path(), text, "").net_options()).unwrap();
+        let connect =
+            |ms| TcpStream::connect_timeout(&net.addresses()[0], Duration::from_millis(ms));
+        let all: Vec<_> = (0..3).map(|_| connect(60_000).unwrap()).collect();
+        let patience = if fits { 60_000 } else { 300 };
+        assert_eq!(connect(patience).is_ok(), fits, "{text}");
+        drop(all);
+    }
 }

@@ -101,6 +101,8 @@ pub(super) struct Conn {
     backlog: bool,
     /// When the oldest request in `inbox` was complete.
     pub inbox_since: Mono,
+    /// Since when the request throttle has kept us from reading what the socket has.
+    held_since: Option<Mono>,
     /// Being written; `written` bytes of it are gone.
     writing: Vec<u8>,
     written: usize,
@@ -148,6 +150,7 @@ impl Conn {
             inbox: Vec::new(),
             backlog: false,
             inbox_since: now,
+            held_since: None,
             writing: Vec::new(),
             written: 0,
             more_out: false,
@@ -225,8 +228,13 @@ impl Conn {
             }
         };
         if next == Next::Wait && self.stalled {
-            if self.ended && shared.options.request_throttle.drops_orphans() {
-                desk.ledger.stale_dropped += self.frames_held(shared);
+            if self.inbox.is_empty() {
+                self.held_since.get_or_insert(desk.now);
+            }
+            if self.ended && shared.options.request_throttle.drops_orphans()
+                || self.has_outlived(shared, desk.now)
+            {
+                desk.ledger.stale_dropped += self.frames_held(shared, desk);
                 return Next::Close;
             }
             desk.ledger.throttle_waits += 1;
@@ -235,14 +243,24 @@ impl Conn {
         next
     }
 
-    /// Complete frames that wait for the request throttle.
-    fn frames_held(&self, shared: &Shared) -> u64 {
-        let (mut rest, mut count) = (&self.inbox[..], 0);
-        while let Split::Frame(frame) = split(rest, shared.options.frame_max) {
-            rest = &rest[4 + frame.len()..];
-            count += 1;
+    /// Complete frames that wait for the request throttle, read or still in the socket.
+    fn frames_held(&mut self, shared: &Shared, desk: &mut Desk) -> u64 {
+        let mut scratch = desk.take_scratch();
+        while self.secure.is_none() && self.inbox.len() < READ_BYTES_PER_TURN {
+            match self.stream.read(&mut scratch) {
+                Ok(read) if read > 0 => self.inbox.extend_from_slice(&scratch[..read]),
+                _ => break,
+            }
         }
-        count
+        desk.return_scratch(scratch);
+        frames(&self.inbox, shared.options.frame_max)
+    }
+
+    /// What is held back has waited longer than its session may be silent.
+    fn has_outlived(&self, shared: &Shared, now: Mono) -> bool {
+        let Phase::Open { timeout_ms, .. } = self.phase else { return false };
+        let since = self.held_since.unwrap_or(self.inbox_since);
+        self.is_stale(shared, now.since(since), timeout_ms)
     }
 
     /// `Len error`: what stands where a length should be.
@@ -346,7 +364,10 @@ impl Conn {
         let options = &shared.options;
         let throttle = options.request_throttle.requests_max;
         let in_flight = shared.admission.requests();
-        if throttle > 0 && in_flight >= throttle {
+        // Four-letter words pass the throttle as in Java, and handshakes with them: only the bytes
+        // behind the first ones would tell which it is.
+        let is_open = matches!(self.phase, Phase::Open { .. });
+        if throttle > 0 && in_flight >= throttle && is_open {
             self.stalled = true;
             return false;
         }
@@ -379,7 +400,7 @@ impl Conn {
                 // peer is done: then the end is still to be read.
                 self.readable = read == scratch.len() || self.ended;
                 // Nothing complete was left over, or we would not read: all requests are new.
-                self.inbox_since = desk.now;
+                self.inbox_since = self.held_since.take().unwrap_or(desk.now);
                 let goes_on = match self.secure.is_some() {
                     true => self.decrypt(shared, desk, &scratch[..read]),
                     false => self.take_in(shared, desk, &scratch[..read]),
@@ -528,8 +549,10 @@ impl Conn {
             }
             let rest = &bytes[used..];
             let (more, progress) = match self.phase {
-                Phase::Open { timeout_ms, .. } if self.is_stale(shared, desk.now, timeout_ms) => {
-                    desk.ledger.stale_dropped += 1;
+                Phase::Open { timeout_ms, .. }
+                    if self.is_stale(shared, desk.now.since(self.inbox_since), timeout_ms) =>
+                {
+                    desk.ledger.stale_dropped += frames(rest, shared.options.frame_max);
                     return Err("requests waited longer than the session lives");
                 }
                 Phase::Open { session, timeout_ms } => {
@@ -559,12 +582,12 @@ impl Conn {
     /// `request_throttle_drop_stale` with `request_stale_latency_check`: what waited in the
     /// throttle for longer than the session timeout is not worth doing. (Requests of closed
     /// connections are dropped in any case.)
-    fn is_stale(&self, shared: &Shared, now: Mono, timeout_ms: i32) -> bool {
+    fn is_stale(&self, shared: &Shared, waited: u64, timeout_ms: i32) -> bool {
         let throttle = &shared.options.request_throttle;
         throttle.requests_max > 0
             && throttle.drop_stale
             && throttle.stale_latency_check
-            && now.since(self.inbox_since) > timeout_ms.max(0) as u64
+            && waited > timeout_ms.max(0) as u64
     }
 
     /// What was handled though nobody waits for it any more (`Request.isStale`): the request waited,
@@ -684,6 +707,16 @@ impl Conn {
         }
         Leave::Done
     }
+}
+
+/// How many complete frames `bytes` begins with.
+fn frames(mut bytes: &[u8], frame_max: usize) -> u64 {
+    let mut count = 0;
+    while let Split::Frame(frame) = split(bytes, frame_max) {
+        bytes = &bytes[4 + frame.len()..];
+        count += 1;
+    }
+    count
 }
 
 enum Leave {

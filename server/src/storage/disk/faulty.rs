@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::{Disk, DiskFile, Entry, LockGuard};
 
@@ -21,6 +21,8 @@ const SECTOR: usize = 512;
 #[derive(Debug, Clone, Default)]
 pub struct FaultyDisk {
     state: Arc<Mutex<State>>,
+    /// Syncs of files do not return.
+    held: Arc<(Mutex<bool>, Condvar)>,
 }
 
 #[derive(Debug, Default)]
@@ -91,6 +93,12 @@ impl FaultyDisk {
         self.state.lock().syncs_until_failure = Some(n);
     }
 
+    /// Syncs of files wait from now on, or go on.
+    pub fn hold_syncs(&self, hold: bool) {
+        *self.held.0.lock() = hold;
+        self.held.1.notify_all();
+    }
+
     /// After `n` more writes, syncs or name changes everything fails until the next crash: a crash
     /// at a chosen point is this, then [`FaultyDisk::lose_power`] or [`FaultyDisk::kill`].
     pub fn stop_after(&self, n: u64) {
@@ -133,7 +141,8 @@ impl FaultyDisk {
     }
 
     fn file(&self, inode: usize, life: u64, writable: bool) -> Box<dyn DiskFile> {
-        Box::new(FaultyFile { state: self.state.clone(), inode, life, writable })
+        let (state, held) = (self.state.clone(), self.held.clone());
+        Box::new(FaultyFile { state, held, inode, life, writable })
     }
 }
 
@@ -344,6 +353,7 @@ impl Drop for FaultyLock {
 #[derive(Debug)]
 struct FaultyFile {
     state: Arc<Mutex<State>>,
+    held: Arc<(Mutex<bool>, Condvar)>,
     inode: usize,
     life: u64,
     writable: bool,
@@ -414,6 +424,11 @@ impl DiskFile for FaultyFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        let mut held = self.held.0.lock();
+        while *held {
+            self.held.1.wait(&mut held);
+        }
+        drop(held);
         self.change(|state| {
             match &mut state.syncs_until_failure {
                 Some(0) => {
