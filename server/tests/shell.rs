@@ -3,11 +3,13 @@
 
 mod common;
 
-use std::io::Write;
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use common::TestServer;
+use jute::proto::op;
 
 fn shell(address: SocketAddr, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rookeeper"));
@@ -349,4 +351,116 @@ fn a_server_that_is_not_there() {
     let address: SocketAddr = "127.0.0.1:1".parse().unwrap();
     let (_, err, code) = once(address, &["ls", "/"]);
     assert_eq!((err.as_str(), code), ("KeeperErrorCode = ConnectionLoss for /\n", 1));
+}
+
+/// The properties of the client that say how it connects.
+fn flagged(address: SocketAddr, flags: &str, arguments: &[&str]) -> Command {
+    let mut command = shell(address, arguments);
+    command.env("CLIENT_JVMFLAGS", flags);
+    command
+}
+
+/// A server that takes one connection, with a session of this long.
+fn greet(listener: &TcpListener, timeout_ms: i32) -> TcpStream {
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    read_frame(&mut stream);
+    let mut hello = [0; 41];
+    hello[3] = 37;
+    hello[8..12].copy_from_slice(&timeout_ms.to_be_bytes());
+    hello[19] = 7;
+    hello[23] = 16;
+    stream.write_all(&hello).unwrap();
+    stream
+}
+
+/// Xid and op code of the next request but pings.
+fn read_frame(stream: &mut TcpStream) -> (i32, i32) {
+    loop {
+        let mut prefix = [0; 4];
+        stream.read_exact(&mut prefix).unwrap();
+        let mut frame = vec![0; i32::from_be_bytes(prefix) as usize];
+        stream.read_exact(&mut frame).unwrap();
+        let field = |at: usize| i32::from_be_bytes(frame[at..at + 4].try_into().unwrap());
+        if field(4) != op::PING {
+            return (field(0), field(4));
+        }
+    }
+}
+
+#[test]
+fn a_request_may_have_a_time_limit() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let flags = "-Dzookeeper.request.timeout=50";
+    let child = flagged(address, flags, &["get", "/a"]).stderr(Stdio::piped()).spawn().unwrap();
+    // There is a session for an hour, and never an answer.
+    let mut stream = greet(&listener, 3_600_000);
+    let output = child.wait_with_output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(err, "KeeperErrorCode = Unknown error REQUESTTIMEOUT for /a\n");
+    assert_eq!(output.status.code(), Some(1));
+    let mut rest = Vec::new();
+    // The connection ends, in one way or the other.
+    let _ = stream.read_to_end(&mut rest);
+    let output = flagged(address, "-Dzookeeper.request.timeout=x", &["get", "/a"]).output();
+    let output = output.unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(err.contains("For input string: \"x\""), "{err}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn watches_may_be_left_behind_at_a_reconnect() {
+    for (flags, next) in
+        [("-Dzookeeper.disableAutoWatchReset=true", op::EXISTS), ("", op::SET_WATCHES2)]
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut child = flagged(address, flags, &[])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        let mut stream = greet(&listener, 3_600_000);
+        input.write_all(b"get -w /a\n").unwrap();
+        let (xid, asked) = read_frame(&mut stream);
+        assert_eq!(asked, op::GET_DATA);
+        // No data and a Stat of zeros; the zxid is 1.
+        let mut answer = vec![0; 4 + 16 + 4 + 68];
+        answer[3] = 88;
+        answer[4..8].copy_from_slice(&xid.to_be_bytes());
+        answer[15] = 1;
+        stream.write_all(&answer).unwrap();
+        // It remembers the watch before it asks the next thing.
+        input.write_all(b"stat /b\n").unwrap();
+        assert_eq!(read_frame(&mut stream).1, op::EXISTS);
+        drop(stream);
+        let mut stream = greet(&listener, 3_600_000);
+        input.write_all(b"stat /c\n").unwrap();
+        assert_eq!(read_frame(&mut stream).1, next, "{flags}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn both_socket_classes_of_java_are_this_client() {
+    let server = TestServer::start();
+    let address = server.address();
+    for (class, code) in [
+        ("ClientCnxnSocketNIO", 0),
+        ("org.apache.zookeeper.ClientCnxnSocketNIO", 0),
+        ("ClientCnxnSocketNetty", 0),
+        ("org.apache.zookeeper.ClientCnxnSocketNetty", 0),
+        ("com.example.Mine", 1),
+    ] {
+        let flags = format!("-Dzookeeper.clientCnxnSocket={class}");
+        let output = flagged(address, &flags, &["ls", "/"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{class}");
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(err.contains("Couldn't instantiate com.example.Mine"), code == 1, "{err}");
+    }
 }

@@ -234,9 +234,9 @@ impl Shared {
             true => (Status::ConnectedReadOnly, "ConnectedReadOnly"),
             false => (Status::Connected, "SyncConnected"),
         };
-        let rearm = state
-            .watches
-            .request(state.last_zxid)
+        let watches = state.watches.request(state.last_zxid);
+        let rearm = watches
+            .filter(|_| self.options.reset_watches)
             .map(|request| frame(XID_SET_WATCHES, op::SET_WATCHES2, &request.to_vec()));
         drop(state);
         // The event comes before any answer.

@@ -12,7 +12,7 @@ mod wire;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -42,6 +42,11 @@ pub struct Options {
     pub dial: Option<Arc<dyn Dial>>,
     /// The SASL login of every connection; `None` for none.
     pub login: Option<Arc<dyn Login>>,
+    /// How long [`Client::call`] waits for an answer; `None` for ever
+    /// (`zookeeper.request.timeout`).
+    pub request_timeout: Option<Duration>,
+    /// Watches are armed again after a reconnect (not `zookeeper.disableAutoWatchReset`).
+    pub reset_watches: bool,
 }
 
 impl Options {
@@ -72,7 +77,16 @@ impl Options {
         if servers.is_empty() {
             return Err("A HostProvider may not be empty!".to_owned());
         }
-        Ok(Self { servers, chroot, timeout_ms, read_only, dial: None, login: None })
+        Ok(Self {
+            servers,
+            chroot,
+            timeout_ms,
+            read_only,
+            dial: None,
+            login: None,
+            request_timeout: None,
+            reset_watches: true,
+        })
     }
 }
 
@@ -254,9 +268,24 @@ impl Client {
         self.shared.client_path(path)
     }
 
-    /// Sends a request and waits for its answer.
+    /// Sends a request and waits for its answer. One that does not come in time is
+    /// REQUESTTIMEOUT, and the connection it did not come over is cut (`ClientCnxn.submitRequest`).
     pub fn call(&self, kind: i32, request: &impl Encode) -> Answer {
-        self.send(kind, request).recv().unwrap_or(Err(ErrorCode::ConnectionLoss))
+        let answer = self.send(kind, request);
+        let lost = Err(ErrorCode::ConnectionLoss);
+        let Some(patience) = self.shared.options.request_timeout else {
+            return answer.recv().unwrap_or(lost);
+        };
+        match answer.recv_timeout(patience) {
+            Ok(answer) => answer,
+            Err(RecvTimeoutError::Disconnected) => lost,
+            Err(RecvTimeoutError::Timeout) => {
+                if let Some(writer) = &mut self.shared.state.lock().writer {
+                    writer.cut();
+                }
+                Err(ErrorCode::RequestTimeout)
+            }
+        }
     }
 
     /// Sends a request; its answer comes later. Answers come in the order of the requests.

@@ -132,6 +132,9 @@ impl Shell {
             Options::parse(host, self.timeout_ms, self.read_only).map_err(CliError::new)?;
         options.dial = secure::dial(&self.configuration).map_err(CliError::new)?;
         options.login = secure::login(&self.configuration).map_err(CliError::new)?;
+        options.request_timeout = self.configuration.request_timeout().map_err(CliError::new)?;
+        options.reset_watches = !self.configuration.is_set("zookeeper.disableAutoWatchReset");
+        self.configuration.check_socket().map_err(CliError::new)?;
         let client = Client::start(options, self.watcher());
         let client = Arc::new(client.map_err(|error| CliError::new(error.to_string()))?);
         *self.session.borrow_mut() = Some(client.clone());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use super::out::complain;
 use crate::config::{JavaProperties, JvmFlags};
@@ -118,7 +119,30 @@ impl ClientConfig {
 
     /// Whether the connection is to be TLS (`zookeeper.client.secure`).
     pub(in crate::cli) fn is_secure(&self) -> bool {
-        self.get("zookeeper.client.secure").is_some_and(|text| text.eq_ignore_ascii_case("true"))
+        self.is_set("zookeeper.client.secure")
+    }
+
+    /// A flag (`Boolean.parseBoolean`).
+    pub(in crate::cli) fn is_set(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|text| text.trim().eq_ignore_ascii_case("true"))
+    }
+
+    /// `zookeeper.request.timeout`, ms; 0 and less are none.
+    pub(in crate::cli) fn request_timeout(&self) -> Result<Option<Duration>, String> {
+        let Some(text) = self.get("zookeeper.request.timeout") else { return Ok(None) };
+        let ms = text.trim().parse::<i64>();
+        let ms = ms.map_err(|_| format!("For input string: \"{}\"", text.trim()))?;
+        Ok(u64::try_from(ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis))
+    }
+
+    /// `zookeeper.clientCnxnSocket`: both classes of Java are our one client; any other cannot be
+    /// loaded.
+    pub(in crate::cli) fn check_socket(&self) -> Result<(), String> {
+        let Some(class) = self.get("zookeeper.clientCnxnSocket") else { return Ok(()) };
+        match class.strip_prefix("org.apache.zookeeper.").unwrap_or(class) {
+            "ClientCnxnSocketNIO" | "ClientCnxnSocketNetty" => Ok(()),
+            _ => Err(format!("Couldn't instantiate {class}")),
+        }
     }
 }
 
