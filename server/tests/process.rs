@@ -6,7 +6,7 @@
 mod common;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
@@ -410,6 +410,17 @@ fn the_log_has_the_phrases_of_alerts() {
                 jvm.pause.sleep.time.ms=20\njvm.pause.info-threshold.ms=40\n\
                 jvm.pause.warn-threshold.ms=60000\nsnapCount=8\nfsync.warningthresholdms=0\n";
     let process = site.start(text, "");
+    // Stopped and continued: the pause monitor notices.
+    process.signal(Signal::SIGSTOP);
+    std::thread::sleep(Duration::from_millis(200));
+    process.signal(Signal::SIGCONT);
+    loop {
+        let metrics = site.word("mntr");
+        let line = metrics.lines().find_map(|l| l.strip_prefix("zk_max_jvm_pause_time_ms\t"));
+        if line.expect("counted").parse::<f64>().unwrap() >= 100.0 {
+            break;
+        }
+    }
     let address = SocketAddr::from(([127, 0, 0, 1], site.port));
     let mut client = common::Client::connect(address);
     for path in ["/zookeeper/quota/q", "/q"] {
@@ -430,9 +441,6 @@ fn the_log_has_the_phrases_of_alerts() {
     let mut ahead = common::Client::raw(address);
     assert_eq!(ahead.greet(0, [0; 16], 10_000, i64::MAX, false), None);
     let _full: Vec<_> = (0..3).map(|_| common::Client::raw(address)).collect();
-    // Stopped and continued: the pause monitor notices.
-    process.signal(Signal::SIGSTOP);
-    process.signal(Signal::SIGCONT);
     drop(client);
     let output = process.stop();
     let log = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -453,6 +461,7 @@ fn the_log_has_the_phrases_of_alerts() {
         "Too many connections from /127.0.0.1 - max is 3",
         "Unable to read additional data from client, it probably closed the socket",
         "Starting JVM Pause Monitor with infoThresholdMs:40",
+        "Detected pause in JVM or host machine (eg GC): pause of approximately ",
         "operation=serverStart\tresult=success",
         "operation=serverStop\tresult=invoked",
         "operation=create\tznode=/q\tznode_type=persistent\tresult=success",
@@ -483,4 +492,44 @@ fn the_audit_log_goes_to_the_file_that_was_named() {
     let new = all.strip_prefix(&errors).expect("appended to");
     assert!(new.contains("operation=serverStart\tresult=success"), "{new}");
     assert!(new.contains("operation=serverStop\tresult=invoked"), "{new}");
+}
+
+/// `pathStats.*`; without delays every second counts as a minute's end.
+#[test]
+fn the_paths_asked_for_most_are_told() {
+    let site = Site::new();
+    let keys = "pathStats.enabled=true\npathStats.sampleRate=1.0\npathStats.initialDelay=0\n\
+                pathStats.delay=0\npathStats.maxDepth=1\npathStats.topPathMax=1\n\
+                pathStats.slotDuration=3600\n";
+    let mut process = site.start(keys, "");
+    let mut client = common::Client::connect(SocketAddr::from(([127, 0, 0, 1], site.port)));
+    client.create("/a", b"", 0);
+    for _ in 0..3 {
+        client.set("/a/b", b"");
+        client.get("/a/c", false);
+        client.get("/a", false);
+    }
+    client.set("/other", b"");
+    client.get("/other", false);
+    let child = process.0.as_mut().expect("running");
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = |wanted: &str| loop {
+        let line = lines.next().expect("it goes on").unwrap();
+        if line.contains(wanted) {
+            return line;
+        }
+    };
+    for (kind, line) in [("Read", "] - /a : 6"), ("Write", "] - /a : 4")] {
+        loop {
+            next(&format!("] - Here are the top {kind} paths:"));
+            let told = next("] - ");
+            // Of the second path nothing, of deeper ones nothing.
+            assert!(!told.contains("other") && !told.contains("/a/"), "{told}");
+            if told.ends_with(line) {
+                break;
+            }
+        }
+    }
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.0.take().expect("running").wait().unwrap().code(), Some(143));
 }

@@ -6,8 +6,8 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::{Arc, Mutex};
 
+use common::lines::Lines;
 use common::members::Members;
 use common::{Client, create};
 use jute::Encode;
@@ -19,34 +19,6 @@ const FLAG: &str = "-Dreadonlymode.enabled=true";
 
 const EPHEMERAL: i32 = 1;
 const NOT_READ_ONLY: i32 = -119;
-
-/// Log lines of this process.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Lines {
-    fn capture() -> Self {
-        let lines = Self::default();
-        let writer = lines.clone();
-        tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).init();
-        lines
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-    }
-}
 
 fn word(all: &Members, sid: usize, word: &str) -> String {
     let mut stream = TcpStream::connect(all.server(sid).addresses()[0]).unwrap();

@@ -5,6 +5,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
+use common::lines::Lines;
 use common::*;
 use jute::data::Acl;
 use jute::proto::{SetSaslResponse, op};
@@ -94,12 +95,14 @@ fn create_for(path: &str, scheme: &str, id: &str) -> Vec<u8> {
 
 #[test]
 fn users_log_in_and_acls_know_them() {
+    let lines = Lines::capture();
     let server = server(&users(), "", "");
     let mut bob = server.client();
     let (err, token) = log_in(&mut bob, "bob", "bobsecret");
     assert_eq!(err, 0);
     let token = token.unwrap();
     assert_eq!((token.len(), &token[..8]), (40, "rspauth="));
+    lines.until("adding SASL authorization for authorizationID: bob");
     assert!(who_am_i(&mut bob).contains("bob"));
     assert_eq!(bob.call(op::CREATE, &create_for("/bob", "sasl", "bob")).err, 0);
     assert_eq!(bob.call(op::CREATE, &create_for("/auth", "auth", "")).err, 0);

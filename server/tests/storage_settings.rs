@@ -236,7 +236,11 @@ fn slow_syncs_are_counted() {
 /// `ACK-AFTER-FSYNC`: the write is not answered and the server ends.
 #[test]
 fn a_log_that_cannot_be_synced_ends_the_server() {
-    let (disk, handle, _dir) = on_faulty_disk("");
+    let (dir, disk) = (TempDir::new().unwrap(), FaultyDisk::new());
+    let mut options = options(&config(dir.path(), "", ""));
+    options.disk = Arc::new(disk.clone());
+    let metrics = options.metrics.clone();
+    let handle = Server::start(options).unwrap_or_else(|e| panic!("{e}"));
     let mut client = Client::connect(handle.addresses()[0]);
     assert_eq!(client.create("/a", b"", 0).err, 0);
     disk.fail_sync_after(0);
@@ -244,6 +248,7 @@ fn a_log_that_cannot_be_synced_ends_the_server() {
     assert!(client.is_closed(), "no answer");
     assert_eq!(handle.wait(), Exit::StorageFailed);
     assert_eq!(handle.stop(), Exit::StorageFailed);
+    assert_eq!(metrics.unrecoverable_error_count.get(), 1);
 }
 
 fn snapshot_of(text: &str) -> (TempDir, PathBuf) {

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use jute::proto::{RequestHeader, op};
 use jute::{Decode, Encode, Reader};
 use parking_lot::RwLockReadGuard;
-use tracing::{debug, error};
+use tracing::{debug, error, info};
 
 use crate::acl::Schemes;
 use crate::audit::AuditLog;
@@ -323,8 +323,14 @@ impl Desk {
                 }
                 let applied = tree.apply(&proposal, &mut |change| self.changed(change));
                 if let DigestCheck::Mismatch { expected, actual } = applied.digest {
-                    self.parts.metrics.digest_mismatches_count.add(1);
-                    error!(zxid = %proposal.zxid(), expected, actual, "digest mismatch");
+                    let count = &self.parts.metrics.digest_mismatches_count;
+                    let which = if count.get() == 0 { "First digest" } else { "Digest" };
+                    error!(
+                        "{which} mismatch on txn: {}, expected digest is {expected:x}, actual \
+                         digest is {actual:x}",
+                        proposal.zxid()
+                    );
+                    count.add(1);
                 }
                 let age = self.wall.0 - proposal.header.time;
                 self.age.add(age, self.duty, &self.parts.metrics);
@@ -490,6 +496,8 @@ impl Desk {
         self.count(&mut state, origin, origin.op, tree.last_zxid(), before);
         self.parts.wakes.touch(outbox.place, &mut state);
         let Some((session, timeout_ms)) = granted else {
+            let remote = outbox.remote;
+            info!("Invalid session {} for client /{remote}, probably expired", handshake.session);
             state.close(Fate::CloseAfterFlush);
             return;
         };

@@ -210,6 +210,9 @@ impl Shared {
             let shared = self.clone();
             let spawned = spawn("election-hello", move || {
                 let peer = stream.peer_addr().ok();
+                if let Some(peer) = peer {
+                    info!("Received connection request from /{peer}");
+                }
                 let result = shared.greeted(stream);
                 shared.handshakes.fetch_sub(1, Ordering::AcqRel);
                 if let Err(error) = result {
@@ -305,11 +308,19 @@ impl Shared {
                     self.security.log_in(&mut halves, shaken)?;
                     if sid > self.options.sid {
                         // It will dial us.
+                        info!(
+                            "Have smaller server identifier, so dropping the connection: (myId:{} \
+                             --> sid:{sid})",
+                            self.options.sid
+                        );
                         return Ok(());
                     }
                     return self.keep(sid, peer, halves);
                 }
-                Err(error) => failure = error,
+                Err(error) => {
+                    warn!("Cannot open channel to {sid} at election address {target}: {error}");
+                    failure = error;
+                }
             }
         }
         Err(failure)

@@ -113,7 +113,7 @@ fn connect(
     let options = &shared.options;
     let timeout_ms =
         request.timeout.clamp(options.session_timeout_min_ms, options.session_timeout_max_ms);
-    let handshake = Handshake { timeout_ms, with_read_only };
+    let handshake = Handshake { session, timeout_ms, with_read_only };
     let body = if session.0 == 0 {
         Body::CreateSession { timeout_ms }
     } else if session::check_password(session, request.passwd) {
@@ -122,6 +122,7 @@ fn connect(
         // Stricter than Java, which closes the session's present connection before it looks at
         // the password: a stranger cannot push anybody out.
         warn!("Incorrect password from {remote} for session 0x{:x}", session.0);
+        info!("Invalid session {session} for client {remote}, probably expired");
         refuse(conn, with_read_only);
         return Ok(());
     };

@@ -121,6 +121,7 @@ impl PathStats {
         let (stop, stopped) = bounded::<()>(0);
         let stats = self.clone();
         let thread = Builder::new().name("path-stats".to_owned()).spawn(move || {
+            info!("Start the RequestPath collector");
             let mut wait = stats.options.first;
             while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
                 stats.report();

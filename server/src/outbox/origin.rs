@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Outbox;
 use crate::audit::Asked;
-use crate::base::Mono;
+use crate::base::{Mono, SessionId};
 
 /// The local end of a request in the pipeline.
 #[derive(Clone)]
@@ -29,6 +29,8 @@ pub struct Origin {
 /// What the reply to a handshake needs.
 #[derive(Debug, Clone, Copy)]
 pub struct Handshake {
+    /// The session asked for, 0 for a new one.
+    pub session: SessionId,
     /// Negotiated timeout, ms.
     pub timeout_ms: i32,
     /// The client sent a `readOnly` byte, so the reply has one.

@@ -109,9 +109,9 @@ impl DataDirs {
     ) -> Result<Self, StorageError> {
         let mut dirs = Self::unlocked(disk, data_dir, data_log_dir);
         let shared = dirs.snapshot_dir == dirs.log_dir;
-        dirs.check_dir(&dirs.log_dir, "log", options.datadir_auto_create)?;
+        dirs.check_dir(&dirs.log_dir, "data", options.datadir_auto_create)?;
         if !shared {
-            dirs.check_dir(&dirs.snapshot_dir, "data", options.datadir_auto_create)?;
+            dirs.check_dir(&dirs.snapshot_dir, "snap", options.datadir_auto_create)?;
             dirs.check_content()?;
         }
         let mut locks = dirs.lock(&dirs.log_dir)?;

@@ -230,7 +230,7 @@ fn newest_snapshot(
             Ok(loaded) => {
                 let mut restored = Restored::of(loaded.tree, Some(found.zxid));
                 restored.refused = refused;
-                restored.count(loaded.digest);
+                restored.count(found.zxid, loaded.digest);
                 return Ok(Ok(Box::new(restored)));
             }
             Err(error @ StorageError::CorruptSnapshot { .. }) => refused.push(error),
@@ -319,7 +319,7 @@ fn replay(
     while let Some(proposal) = reader.next_proposal()? {
         last = proposal.zxid();
         let applied = restored.tree.apply(&proposal, &mut |_| {});
-        restored.count(applied.digest);
+        restored.count(last, applied.digest);
         restored.replayed += 1;
         restored.recent.push_back(Arc::new(proposal));
         if restored.recent.len() > options.commit_log_count {
@@ -371,8 +371,14 @@ impl Restored {
         }
     }
 
-    fn count(&mut self, check: DigestCheck) {
-        if matches!(check, DigestCheck::Mismatch { .. }) {
+    fn count(&mut self, zxid: Zxid, check: DigestCheck) {
+        if let DigestCheck::Mismatch { expected, actual } = check {
+            if self.digest_mismatches == 0 {
+                tracing::error!(
+                    "First digest mismatch on txn: {zxid}, expected digest is {expected:x}, \
+                     actual digest is {actual:x}"
+                );
+            }
             self.digest_mismatches += 1;
         }
     }

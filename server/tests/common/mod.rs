@@ -1,6 +1,7 @@
 //! A server in this process and a client that speaks raw frames.
 #![allow(dead_code)]
 
+pub mod lines;
 pub mod members;
 pub mod ports;
 pub mod puppet;
