@@ -1,6 +1,7 @@
 //! `snapshot` and `restore`: the two commands that need a permission, and what stops them.
 
 use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -49,15 +50,16 @@ pub(super) fn authorize(context: &Context<'_>, command: &str) -> Result<(), Resp
     }
 }
 
-/// The peer, or what the first proxy says it was.
-fn client_ip(context: &Context<'_>) -> std::net::IpAddr {
+/// The peer, or what the first proxy says it was. Text that is no address is nobody's.
+fn client_ip(context: &Context<'_>) -> IpAddr {
     let direct = context.request.remote.ip();
     if !context.facts.use_x_forwarded_for {
         return direct;
     }
-    let forwarded = context.request.header("x-forwarded-for");
-    let first = forwarded.and_then(|list| list.split(',').next());
-    first.and_then(|text| text.trim().parse().ok()).unwrap_or(direct)
+    let forwarded = context.request.header("x-forwarded-for").filter(|list| !list.is_empty());
+    let first = forwarded.and_then(|list| list.split(',').find(|entry| !entry.is_empty()));
+    let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    first.map_or(direct, |text| text.trim().parse().unwrap_or(nobody))
 }
 
 pub(super) fn snapshot(context: &Context<'_>) -> Response {

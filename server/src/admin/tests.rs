@@ -58,8 +58,10 @@ impl ServerView for Literal {
 struct Doorman(PathBuf);
 
 impl Guard for Doorman {
-    fn may_do_all(&self, scheme: &str, data: &[u8], _ip: IpAddr) -> Allowed {
+    fn may_do_all(&self, scheme: &str, data: &[u8], ip: IpAddr) -> Allowed {
         match (scheme, data) {
+            ("ip", _) if ip == IpAddr::from([10, 1, 2, 3]) => Allowed::Yes,
+            ("ip", _) => Allowed::NotAuthorized,
             ("digest", b"super:pw") => Allowed::Yes,
             ("digest", _) => Allowed::NotAuthorized,
             _ => Allowed::NotAuthenticated,
@@ -85,7 +87,15 @@ fn loopback() -> SocketAddr {
 }
 
 fn admin(serving: bool, guard: Arc<dyn Guard>) -> AdminServer {
-    let options = Options {
+    admin_with(serving, guard, |_| {})
+}
+
+fn admin_with(
+    serving: bool,
+    guard: Arc<dyn Guard>,
+    change: impl FnOnce(&mut Options),
+) -> AdminServer {
+    let mut options = Options {
         address: loopback(),
         idle_timeout: Duration::from_secs(30),
         command_url: "/commands".into(),
@@ -99,6 +109,7 @@ fn admin(serving: bool, guard: Arc<dyn Guard>) -> AdminServer {
         tls: None,
         plain_too: false,
     };
+    change(&mut options);
     let server = AdminServer::start(options, words(false)).unwrap();
     server.set_server(Arc::new(Literal(serving)), guard);
     server
@@ -273,6 +284,27 @@ fn guarded_commands() {
     assert!(head.contains("last_zxid: 0x1f") && head.contains("snapshot_size: 5"), "{head}");
     assert!(head.contains("content-type: application/octet-stream"), "{head}");
     assert_eq!(ask(get, "digest super:pw").0, 429, "one in five minutes");
+}
+
+/// `IPAuthenticationProvider.usexforwardedfor`.
+#[test]
+fn proxies_say_who_asks_if_they_are_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("snapshot.1f");
+    std::fs::write(&file, "bytes").unwrap();
+    for (believed, forwarded, status) in [
+        (true, "10.1.2.3", 200),
+        (true, "10.1.2.3, 10.9.9.9", 200),
+        (true, "10.9.9.9, 10.1.2.3", 403),
+        (true, "somebody", 403),
+        (false, "10.1.2.3", 403),
+    ] {
+        let guard = Arc::new(Doorman(file.clone()));
+        let server = admin_with(true, guard, |options| options.use_x_forwarded_for = believed);
+        let headers = format!("Authorization: ip x\r\nX-Forwarded-For: {forwarded}\r\n");
+        let (got, _, _) = ask(server.address(), "GET /commands/snapshot", &headers);
+        assert_eq!(got, status, "{believed} {forwarded}");
+    }
 }
 
 #[test]
