@@ -220,3 +220,34 @@ fn an_emptied_voter_is_marked_until_it_is_synced() {
     all.stop(1);
     all.start_all(&[1]);
 }
+
+/// Addresses in brackets, everywhere. A machine without IPv6 cannot show anything.
+#[test]
+fn an_ensemble_on_ipv6() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("there is no IPv6 here");
+        return;
+    }
+    let own: Vec<String> = (0..3)
+        .map(|_| {
+            let [quorum, election, client] = [(); 3].map(|()| common::ports::free_port());
+            format!("[::1]:{quorum}:{election}:participant;[::1]:{client}")
+        })
+        .collect();
+    let lines: String = (1..).zip(&own).map(|(sid, a)| format!("server.{sid}={a}\n")).collect();
+    let mut all = Members::with_lines(3, &lines, |_| format!("noClientPort\n{WORDS}"));
+    all.start_all(&[1, 2, 3]);
+    let mut client = all.client(2);
+    assert_eq!(client.create("/a", b"", 0).err, 0);
+    assert!(all.server(2).addresses()[0].is_ipv6());
+    let long = |text: &str| text.replace("[::1]", "[0:0:0:0:0:0:0:1]");
+    let conf = word(&all, 2, "conf");
+    for (sid, address) in (1..).zip(&own) {
+        let line = format!("server.{sid}={}\n", long(address));
+        assert!(conf.contains(&line), "{line} in {conf}");
+    }
+    let cons = word(&all, 2, "cons");
+    assert!(cons.contains(" /[0:0:0:0:0:0:0:1]:"), "{cons}");
+    let config = client.get("/zookeeper/config", false);
+    assert!(String::from_utf8_lossy(&config.body).contains(&long(&own[0])));
+}

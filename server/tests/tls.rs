@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use common::members::Members;
 use common::*;
 use jute::Encode;
 use jute::data::Acl;
@@ -387,6 +388,24 @@ fn new_stores_count_at_once() {
     assert_eq!(shown(), "CN=renewed,O=Test,C=XX", "the last good ones stay");
     assert_eq!(old.create("/goes-on", b"", 0).err, 0);
     server.stop();
+}
+
+/// `netty.server.earlyDropSecureConnectionHandshakes`: a member without a leader.
+#[test]
+fn handshakes_are_not_begun_where_nobody_is_served() {
+    for early in [true, false] {
+        let more = format!("netty.server.earlyDropSecureConnectionHandshakes={early}\n");
+        let mut all = Members::new(&["participant"; 2], &text(&more));
+        all.start(1);
+        let secure = all.server(1).secure_addresses()[0];
+        assert_eq!(dial(secure, client("client.pem")).is_err(), early);
+        all.start_all(&[2]);
+        all.until("1 serves", |all| all.server(1).view().serving());
+        assert!(dial(secure, client("client.pem")).is_ok());
+        let counted = word(all.server(1).addresses()[0], "mntr");
+        let line = format!("zk_cnxn_closed_without_zk_server_running\t{}\n", i32::from(early));
+        assert!(counted.contains(&line), "{line} in {counted}");
+    }
 }
 
 #[test]

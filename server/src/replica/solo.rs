@@ -253,3 +253,56 @@ pub(super) fn internal(session: SessionId, kind: i32, write: WriteRequest) -> pr
         Context { source: Source::Internal, ..client_context(session, 0, kind, Arc::new([])) };
     prep::Request { context, write }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::acl;
+    use crate::base::Wall;
+    use crate::tree::TreeOptions;
+
+    /// Feeds an event, carries out what comes of it, and tells which op codes were logged.
+    fn feed(solo: &mut Solo<u8>, tree: &mut DataTree, now: Now, event: Event<u8>) -> Vec<i32> {
+        let mut out = Vec::new();
+        solo.handle(now, event, tree, &mut out);
+        let mut logged = Vec::new();
+        for action in out {
+            if let Action::Append(proposal) = action {
+                logged.push(proposal.header.kind);
+                let mut then = Vec::new();
+                solo.handle(now, Event::Durable(proposal.zxid()), tree, &mut then);
+                tree.apply(&proposal, &mut |_| {});
+                solo.handle(now, Event::Applied(proposal.zxid()), tree, &mut then);
+            }
+        }
+        logged
+    }
+
+    #[test]
+    fn the_wall_clock_may_jump() {
+        const HOUR: i64 = 3_600_000;
+        let at = |mono, hours| Now { mono: Mono(mono), wall: Wall(hours * HOUR) };
+        let mut tree = DataTree::new(TreeOptions::default());
+        let schemes = Arc::new(Schemes::new(acl::Options::default()).unwrap());
+        let (options, prep) = (Options::default(), prep::Options::default());
+        let mut solo = Solo::new(options, prep, schemes, &tree, at(1000, 500_000));
+        let hello = Event::Request(Request {
+            origin: 0,
+            session: SessionId(0),
+            cxid: 0,
+            kind: op::CREATE_SESSION,
+            identities: Arc::default(),
+            body: Body::CreateSession { timeout_ms: 10_000 },
+        });
+        let logged = feed(&mut solo, &mut tree, at(1000, 500_000), hello);
+        assert_eq!(logged, [op::CREATE_SESSION]);
+        // An hour ahead, an hour back, to the beginning of time: nobody expires.
+        for (mono, hours) in [(1001, 500_001), (2000, 499_999), (3000, 0)] {
+            assert_eq!(feed(&mut solo, &mut tree, at(mono, hours), Event::Timeout), [0; 0]);
+            assert!(solo.due_sessions(Mono(mono)).is_empty());
+        }
+        // Time passes whatever the wall clock says.
+        let logged = feed(&mut solo, &mut tree, at(100_000, 0), Event::Timeout);
+        assert_eq!(logged, [op::CLOSE_SESSION]);
+    }
+}
