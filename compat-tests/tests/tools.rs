@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use compat_tests::server::{Kind, Server, TARGET, jars, rookeeper_binary, scratch};
 
@@ -52,13 +53,29 @@ fn written(home: &Path) -> PathBuf {
         create /acl d world:anyone:cdrwa,ip:127.0.0.1:r\nsetAcl /acl world:anyone:cdrwa\n\
         setquota -n 100 /a\ncreate /d\ncreate /d/1 111\ncreate /d/2 222\ncreate /d/2/3 333\n\
         deleteall /d/2\ndelete /null\nsync /\ncreate /many\n";
-    let many: String = (0..60).map(|i| format!("create /many/n{i} {i}\n")).collect();
-    let mut shell = ours("cli");
-    shell.args(["-server", &server.address().to_string()]);
-    let output = run(shell, &[], home, &format!("{lines}{many}quit\n"));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("Created /many/n59"), "{output:?}");
+    let dir = server.data_dir().join("version-2");
+    let address = server.address().to_string();
+    let shell = |lines: &str| {
+        let mut shell = ours("cli");
+        shell.args(["-server", &address]);
+        run(shell, &[], home, &format!("{lines}quit\n"))
+    };
+    shell(lines);
+    // A snapshot at least in each round; one that is due while another is written would be left out.
+    for round in 0..4 {
+        let before = files(&dir, "snapshot.").len();
+        let many: String = (0..32).map(|i| format!("create /many/n{round}-{i} {i}\n")).collect();
+        let output = shell(&many);
+        let last = format!("Created /many/n{round}-31");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(&last), "{output:?}");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while files(&dir, "snapshot.").len() == before {
+            assert!(Instant::now() < deadline, "no snapshot: {:?}", files(&dir, "snapshot."));
+            std::thread::yield_now();
+        }
+    }
     server.stop().unwrap();
-    server.data_dir().join("version-2")
+    dir
 }
 
 fn files(dir: &Path, prefix: &str) -> Vec<String> {
