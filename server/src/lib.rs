@@ -5,6 +5,10 @@
 //! (`server/tests/tidy.rs` holds the table).
 #![forbid(unsafe_code)]
 
+// Tests in here share helpers with those outside of the crate.
+#[cfg(test)]
+extern crate self as rookeeper;
+
 // L0: values.
 pub mod base;
 pub mod metrics;

@@ -5,6 +5,7 @@ pub mod lines;
 pub mod members;
 pub mod ports;
 pub mod puppet;
+pub mod stores;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
