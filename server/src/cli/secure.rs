@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::shell::ClientConfig;
-use crate::auth::{SaslUser, Stream, Tls};
+use crate::auth::{SaslUser, Secret, Stream, Tls};
 use crate::client::{Dial, Login, Wire};
 use crate::config;
 
@@ -35,8 +35,9 @@ pub(super) fn login(config: &ClientConfig) -> Result<Option<Arc<dyn Login>>, Str
     let file = config.get("java.security.auth.login.config").filter(|_| enabled);
     let Some(file) = file else { return Ok(None) };
     let section = config.get("zookeeper.sasl.clientconfig").unwrap_or(SECTION);
-    let user =
-        SaslUser::open(file.as_ref(), section, config.all()).map_err(|error| error.to_string())?;
+    let properties = config.all().iter().map(|(name, value)| (name.clone(), Secret::new(value)));
+    let user = SaslUser::open(file.as_ref(), section, &properties.collect())
+        .map_err(|error| error.to_string())?;
     Ok(user.map(|user| Arc::new(User(user)) as Arc<dyn Login>))
 }
 

@@ -1,7 +1,10 @@
 //! JVM options from `SERVER_JVMFLAGS`, `JVMFLAGS` and the command line: `-D` counts, the rest is
 //! accepted so that existing environment files keep working.
 
+use std::fmt;
+
 use super::error::{Level, Notice};
+use super::table::shown;
 
 /// Splits a shell word list: blanks separate, quotes and backslashes keep them.
 pub fn split_words(text: &str) -> Vec<String> {
@@ -26,12 +29,21 @@ pub fn split_words(text: &str) -> Vec<String> {
 }
 
 /// Options of a JVM command line.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct JvmFlags {
     /// Names and values of `-D`, in order; a later one wins.
     pub properties: Vec<(String, String)>,
     /// What has no effect here.
     pub ignored: Vec<String>,
+}
+
+impl fmt::Debug for JvmFlags {
+    /// Secrets are masked.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let properties = self.properties.iter().map(|(name, value)| (name, shown(name, value)));
+        f.debug_map().entries(properties).finish()?;
+        f.debug_list().entries(&self.ignored).finish()
+    }
 }
 
 impl JvmFlags {

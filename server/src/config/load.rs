@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use super::error::{ConfigError, Kind, Level, Notice, Place};
 use super::flags::JvmFlags;
 use super::members::{Membership, Role, is_group_or_weight, port_in_range};
-use super::names::{DEAD, ELSEWHERE, JVM_ONLY, KEYS_ONLY, listed};
-use super::properties::{JavaProperties, java_trim};
-use super::table::{PropertyTable, Reader, Source, parse_i32, parse_i64, shown};
+use super::names::{DEAD, ELSEWHERE, JVM_ONLY, KERBEROS, KEYS_ONLY, listed};
+use super::properties::{JavaProperties, java_trim, masked};
+use super::table::{PropertyTable, Reader, Source, is_secret, parse_i32, parse_i64, shown};
 use super::*;
 
 /// Keys of `zoo.cfg` with a meaning of their own; all others become `zookeeper.<key>`.
@@ -89,7 +89,7 @@ impl Keys {
             (java_trim(&entry.key).to_owned(), java_trim(&entry.value).to_owned(), entry.line)
         });
         let keys = Self { file: Some(path.into()), entries: trimmed.collect() };
-        Ok((keys, String::from_utf8_lossy(&bytes).into_owned()))
+        Ok((keys, masked(&bytes, is_secret)))
     }
 
     fn get(&self, key: &str) -> Option<&str> {
@@ -521,8 +521,6 @@ fn ensemble(keys: &Keys, properties: &PropertyTable) -> Result<EnsembleConfig, C
             learner_require: flag("quorum.auth.learnerRequireSasl")?,
             learner_context: keys.text("quorum.auth.learner.saslLoginContext", "QuorumLearner"),
             server_context: keys.text("quorum.auth.server.saslLoginContext", "QuorumServer"),
-            service_principal: keys
-                .text("quorum.auth.kerberos.servicePrincipal", "zkquorum/localhost"),
         },
     };
     let sasl = &ensemble.sasl;
@@ -769,6 +767,9 @@ fn without_effect(keys: &Keys, table: &PropertyTable) -> Vec<Notice> {
             warn(format!("{place}: accepted, no effect here: it tunes the Java server"));
         }
     }
+    if let Some(place) = keys.place("quorum.auth.kerberos.servicePrincipal") {
+        warn(format!("{place}: accepted, no effect here: there is no Kerberos"));
+    }
     if table.source("zookeeper.nio.numSelectorThreads").is_some() {
         let place = table.place("zookeeper.nio.numSelectorThreads").expect("it has a source");
         warn(format!("{place}: accepted, no effect here: it tunes the Java server"));
@@ -780,7 +781,12 @@ fn without_effect(keys: &Keys, table: &PropertyTable) -> Vec<Notice> {
         if for_clients || listed(ELSEWHERE, name) {
             continue;
         }
-        if listed(JVM_ONLY, name) {
+        if listed(KERBEROS, name) {
+            warn(format!(
+                "{place}: accepted, no effect here: there is no Kerberos, and names are taken as \
+                 they are"
+            ));
+        } else if listed(JVM_ONLY, name) {
             warn(format!("{place}: accepted, no effect here: it tunes the Java server"));
         } else if let Some((_, right)) = DEAD.iter().find(|(dead, _)| *dead == key) {
             if name.starts_with("zookeeper.") {

@@ -27,14 +27,24 @@ pub(super) const JVM_ONLY: &[&str] = &[
     "zookeeper.netty.advancedFlowControl.enabled",
     "zookeeper.nio.directBufferBytes",
     "zookeeper.nio.shutdownTimeout",
-    "zookeeper.requireKerberosConfig",
     "zookeeper.admin.httpVersion",
     "zookeeper.ssl.sslProvider",
     "zookeeper.test.allowDiscontinuousProposals",
     "zookeeper.watcherClean*",
     "jdk.tls.rejectClientInitiatedRenegotiation",
-    "sun.security.jgss.native",
     "com.sun.management.*",
+    "com.sun.security.onlyCheckRevocationOfEECert",
+];
+
+/// Properties about Kerberos. A login that needs it is refused at the start (`auth`).
+pub(super) const KERBEROS: &[&str] = &[
+    "zookeeper.kerberos.*",
+    "zookeeper.security.auth_to_local",
+    "zookeeper.kinit",
+    "zookeeper.server.realm",
+    "zookeeper.requireKerberosConfig",
+    "java.security.krb5.*",
+    "sun.security.jgss.native",
 ];
 
 /// Read by something else than the server's settings: no word about them.
@@ -52,7 +62,6 @@ pub(super) const ELSEWHERE: &[&str] = &[
     "zookeeper.log.maxbackupindex",
     "zookeeper.tracelog.*",
     "zookeeper.auditlog.*",
-    "com.sun.security.onlyCheckRevocationOfEECert",
 ];
 
 /// Keys Java's guide names or users write, that no server has ever read from `zoo.cfg`, and the

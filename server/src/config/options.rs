@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use super::load::resolve;
 use super::members::port_in_range;
-use super::{AuthProvider, Compression, Config, ConfigError, Kind, MetricsBackend, Whitelist};
+use super::{
+    AuthProvider, Compression, Config, ConfigError, Kind, MetricsBackend, Secret, Whitelist,
+};
 use crate::acl::{
     DigestAlgorithm, DigestProvider, EnsembleProvider, Provider, SaslProvider, X509Provider,
 };
@@ -115,10 +117,15 @@ impl Config {
         self.client_tls.options(false, self.auth.fips_mode, true)
     }
 
-    /// Logins of clients; `None` without a JAAS file.
+    /// Logins of clients; `None` if nobody asks for them. A section without a file is a mistake that
+    /// is told when it is opened.
     fn sasl_options(&self) -> Option<auth::SaslOptions> {
         Some(auth::SaslOptions {
-            file: self.auth.jaas_file.clone()?,
+            file: self
+                .auth
+                .jaas_file
+                .clone()
+                .or_else(|| self.auth.sasl_section_given.then(PathBuf::new))?,
             section: self.auth.sasl_section.clone(),
             super_password: self.auth.sasl_super_password.clone(),
             properties: self.jaas_properties(),
@@ -126,8 +133,8 @@ impl Config {
     }
 
     /// What `${name}` in the JAAS file stands for.
-    fn jaas_properties(&self) -> BTreeMap<String, String> {
-        self.properties.all().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    fn jaas_properties(&self) -> BTreeMap<String, Secret> {
+        self.properties.all().map(|(name, value)| (name.to_owned(), Secret::new(value))).collect()
     }
 
     /// TLS and SASL between servers.

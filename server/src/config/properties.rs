@@ -74,6 +74,43 @@ impl JavaProperties {
     }
 }
 
+/// The text of a file as it may be shown to anybody: values of the keys that `is_secret` names are
+/// masked, in comments too; the rest stays as it is.
+pub(super) fn masked(bytes: &[u8], is_secret: impl Fn(&str) -> bool) -> String {
+    const MASK: &[u8] = b"=********";
+    let secret = |key: &[u8]| unescape(key).is_none_or(|key| is_secret(java_trim(&key)));
+    let mut starts = vec![0];
+    let mut natural = Lines { bytes, at: 0, line: 1 };
+    while natural.next_natural().is_some() {
+        starts.push(natural.at);
+    }
+    let mut text = Vec::new();
+    let mut done = 0;
+    let mut lines = Lines { bytes, at: 0, line: 1 };
+    while let Some((line, logical)) = lines.next_logical() {
+        let (key, _) = split(&logical);
+        if secret(key) {
+            text.extend_from_slice(&bytes[done..starts[line - 1]]);
+            text.extend([key, MASK, b"\n"].concat());
+            done = lines.at;
+        }
+    }
+    text.extend_from_slice(&bytes[done..]);
+    let mut shown = Vec::new();
+    for line in text.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
+        let marks = line.iter().take_while(|b| is_blank(**b) || matches!(**b, b'#' | b'!')).count();
+        let end = line.trim_ascii_end().len();
+        let (key, _) = split(&line[marks.min(end)..end]);
+        match line[..marks].contains(&b'#') || line[..marks].contains(&b'!') {
+            true if secret(key) => {
+                shown.extend([&line[..marks], key, MASK, &line[end..]].concat());
+            }
+            _ => shown.extend_from_slice(line),
+        }
+    }
+    String::from_utf8_lossy(&shown).into_owned()
+}
+
 struct Lines<'a> {
     bytes: &'a [u8],
     at: usize,

@@ -510,20 +510,6 @@ pub struct AuthSettings {
     pub sasl_section_given: bool,
     /// `java.security.auth.login.config` (`-D` only).
     pub jaas_file: Option<PathBuf>,
-    /// `kerberos.removeHostFromPrincipal`, exact `true`.
-    pub remove_host: bool,
-    /// `kerberos.removeRealmFromPrincipal`, exact `true`.
-    pub remove_realm: bool,
-    /// `kerberos.canonicalizeHostNames`.
-    pub canonicalize_host_names: bool,
-    /// `kerberos.minReLoginTimeMs`.
-    pub min_relogin_ms: i64,
-    /// `security.auth_to_local`.
-    pub auth_to_local: String,
-    /// `kinit`.
-    pub kinit: String,
-    /// `server.realm`.
-    pub server_realm: Option<String>,
     /// `fips-mode`.
     pub fips_mode: bool,
 }
@@ -584,13 +570,6 @@ impl AuthSettings {
             sasl_section_given: section.is_some(),
             sasl_section: section.unwrap_or_else(|| "Server".to_owned()),
             jaas_file: p.table().get("java.security.auth.login.config").map(PathBuf::from),
-            remove_host: p.text_or("kerberos.removeHostFromPrincipal", "") == "true",
-            remove_realm: p.text_or("kerberos.removeRealmFromPrincipal", "") == "true",
-            canonicalize_host_names: p.flag("kerberos.canonicalizeHostNames", false),
-            min_relogin_ms: p.long("kerberos.minReLoginTimeMs", 60_000),
-            auth_to_local: p.text_or("security.auth_to_local", "DEFAULT"),
-            kinit: p.text_or("kinit", "/usr/bin/kinit"),
-            server_realm: p.text("server.realm"),
             fips_mode: p.flag("fips-mode", true),
         })
     }

@@ -2,6 +2,7 @@
 //! which names were asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use parking_lot::Mutex;
 
@@ -19,10 +20,17 @@ pub enum Source {
 }
 
 /// System properties by full name.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct PropertyTable {
     values: BTreeMap<String, (String, Source)>,
     asked: Mutex<BTreeSet<String>>,
+}
+
+impl fmt::Debug for PropertyTable {
+    /// Secrets are masked.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.shown()).finish()
+    }
 }
 
 impl PropertyTable {

@@ -488,6 +488,18 @@ fn every_name_without_effect_is_warned_about_once() {
         ("watcherCleanThreadsNum=2", "", "accepted, no effect here"),
         ("quorum.cnxn.threads.size=50", "", "accepted, no effect here"),
         ("metricsProvider.maxQueueSize=5", "", "accepted, no effect here"),
+        ("kerberos.removeHostFromPrincipal=true", "", "there is no Kerberos"),
+        ("kerberos.removeRealmFromPrincipal=true", "", "there is no Kerberos"),
+        ("kerberos.canonicalizeHostNames=true", "", "there is no Kerberos"),
+        ("kerberos.minReLoginTimeMs=1", "", "there is no Kerberos"),
+        ("security.auth_to_local=RULE:[1:$1]", "", "there is no Kerberos"),
+        ("kinit=/usr/bin/kinit", "", "there is no Kerberos"),
+        ("", "-Dzookeeper.server.realm=R", "there is no Kerberos"),
+        ("quorum.auth.kerberos.servicePrincipal=a/b", "", "there is no Kerberos"),
+        ("", "-Djava.security.krb5.conf=/etc/krb5.conf", "there is no Kerberos"),
+        ("", "-Djdk.tls.rejectClientInitiatedRenegotiation=false", "accepted, no effect here"),
+        ("", "-Dcom.sun.security.onlyCheckRevocationOfEECert=true", "accepted, no effect here"),
+        ("ssl.sslProvider=OPENSSL", "", "accepted, no effect here"),
         ("connectionMaxTokens=5", "", "what works is connection_throttle_tokens"),
         ("readonlymode.enabled=true", "", "-Dreadonlymode.enabled=true"),
         ("zookeeper.snapCount=5", "", "keys are written without prefix, snapCount"),
@@ -727,4 +739,103 @@ fn dynamic_files() {
     }
     let error = dir.load("dynamicConfigFile=/no/such/file", "").unwrap_err();
     assert!(error.to_string().contains("/no/such/file file is missing"), "{error}");
+}
+
+/// Whoever may look at a server's settings need not know its passwords.
+#[test]
+fn secrets_are_shown_nowhere() {
+    let text = "ssl.keyStore.password=hush1\n# ssl.keyStore.password=hush2\nsnapCount=5\n\
+                ssl.trustStore.pass\\\nword : hush\\\n  hush3\n  !admin.password hush4\n\
+                DigestAuthenticationProvider.superDigest=hush5\nssl.keyStore.password=hush6\n\
+                ssl.keyStore.passwordPath=/kept\n#kept\ntickTime=7";
+    let dir = Dir::new();
+    let flags = "-Dzookeeper.ssl.quorum.keyStore.password=hush7 -Dkept=8";
+    let config = dir.load(text, flags).unwrap();
+    let shown = config.initial_text.as_deref().unwrap();
+    let expected = "ssl.keyStore.password=********\n# ssl.keyStore.password=********\n\
+                    snapCount=5\nssl.trustStore.password=********\n  !admin.password=********\n\
+                    DigestAuthenticationProvider.superDigest=********\n\
+                    ssl.keyStore.password=********\nssl.keyStore.passwordPath=/kept\n#kept\n\
+                    tickTime=7";
+    let (first, rest) = shown.split_once('\n').unwrap();
+    assert_eq!((first.starts_with("dataDir="), rest), (true, expected));
+    let mut jvm = JvmFlags::default();
+    jvm.add_words(flags);
+    let options = config.net_options();
+    for text in [format!("{config:?}"), format!("{jvm:?}"), format!("{options:?}")] {
+        assert!(!text.contains("hush"), "{text}");
+    }
+    assert!(format!("{jvm:?}").contains("kept") && format!("{config:?}").contains("kept"));
+}
+
+#[test]
+fn the_tls_engine_is_ours() {
+    let listener = "secureClientPort=1\nssl.sslProvider=";
+    for engine in ["JDK", "OPENSSL", "OPENSSL_REFCNT"] {
+        assert!(load(&format!("{listener}{engine}")).is_ok(), "{engine}");
+    }
+    let error = bad(&format!("{listener}NSS")).to_string();
+    assert!(error.contains("ssl.sslProvider=NSS") && error.contains("OPENSSL_REFCNT"), "{error}");
+    assert!(load("ssl.sslProvider=NSS").is_ok(), "nobody reads it without TLS");
+}
+
+#[test]
+fn only_built_in_providers_judge_certificates() {
+    let listener = "secureClientPort=1\nssl.authProvider=";
+    assert!(load(&format!("{listener}x509")).is_ok());
+    let error = bad(&format!("{listener}bogus"));
+    assert_eq!(error.kind, Kind::Config, "exit code 2");
+    assert!(error.to_string().contains("ssl.authProvider=bogus"), "{error}");
+    for location in ["ssl.keyStore", "ssl.trustStore"] {
+        let error = bad(&format!("secureClientPort=1\n{location}.location=/a/x.bcfks"));
+        assert!(error.to_string().contains("BCFKS stores cannot be read here"), "{error}");
+        let error =
+            bad(&format!("secureClientPort=1\n{location}.location=/a/x\n{location}.type=bcfks"));
+        assert!(error.to_string().contains(&format!("{location}.location=/a/x")), "{error}");
+    }
+}
+
+#[test]
+fn names_of_clients_are_not_looked_up() {
+    let text = "secureClientPort=1\nfips-mode=false\nssl.allowReverseDnsLookup=true";
+    let config = good(text);
+    assert!(!config.client_tls_options().allow_reverse_dns);
+    let warnings = warnings(&config);
+    assert!(warnings.len() == 1 && warnings[0].contains("ssl.allowReverseDnsLookup=true"));
+}
+
+/// How long a unified port waits for the first byte; on the client port nothing waits for it.
+#[test]
+fn detection_timeouts() {
+    for (value, expected, warned) in [("1000", 1000, 0), ("0", 5000, 1), ("x", 5000, 1)] {
+        let config = good(&format!("ssl.quorum.handshakeDetectionTimeoutMillis={value}"));
+        assert_eq!(config.quorum_tls.handshake_detection_ms, expected, "{value}");
+        assert_eq!(warnings(&config).len(), warned, "{value}");
+    }
+}
+
+/// What `fips-mode` switches: names of peers. DIGEST-MD5 between servers is refused with it.
+#[test]
+fn fips_mode() {
+    for (text, server, client) in [
+        ("", false, false),
+        ("fips-mode=true", false, false),
+        ("fips-mode=false", true, true),
+        ("fips-mode=false\nssl.quorum.hostnameVerification=false", false, false),
+        ("fips-mode=false\nssl.quorum.clientHostnameVerification=false", true, false),
+    ] {
+        let options = good(text).quorum_tls_options();
+        assert_eq!((options.check_server_name, options.check_client_name), (server, client));
+    }
+    for (value, reverse) in [("", true), ("true", true), ("false", false)] {
+        let text = format!("ssl.quorum.allowReverseDnsLookup={value}");
+        let text = if value.is_empty() { "" } else { &text };
+        assert_eq!(good(text).quorum_tls_options().allow_reverse_dns, reverse, "{value}");
+    }
+    // A client always looks at the server's name; at its address only without `fips-mode`.
+    for (fips, by_address) in [(None, false), (Some("true"), false), (Some("false"), true)] {
+        let property = |value: &str| ("zookeeper.fips-mode".to_owned(), value.to_owned());
+        let options = client_tls_options(&fips.map(property).into_iter().collect()).unwrap();
+        assert_eq!((options.check_server_name, options.by_address), (true, by_address), "{fips:?}");
+    }
 }

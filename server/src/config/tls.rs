@@ -120,6 +120,18 @@ impl TlsSettings {
                 .allowed("false"));
             }
         }
+        let engine = p.table().place("zookeeper.ssl.sslProvider").filter(|_| used && !quorum);
+        if let Some(engine) = engine
+            && !["JDK", "OPENSSL", "OPENSSL_REFCNT"].contains(&engine.value.as_str())
+        {
+            let name = &engine.value;
+            return Err(ConfigError::new(
+                Kind::Arguments,
+                format!("No enum constant io.netty.handler.ssl.SslProvider.{name}"),
+            )
+            .at(Some(engine))
+            .allowed("JDK, OPENSSL, OPENSSL_REFCNT: all of them mean the same here"));
+        }
         let (enabled_protocols, cipher_suites) =
             (commas("enabledProtocols"), commas("ciphersuites"));
         let client_auth = match p.text_or(&key("clientAuth"), "").to_uppercase().as_str() {
@@ -158,7 +170,17 @@ impl TlsSettings {
 impl TlsSettings {
     /// A client port that checks names while `fips-mode` forbids to look at them: Java's server
     /// starts, and refuses every client.
-    pub(super) fn check_client_names(&self, p: &Reader<'_>, fips: bool) -> Result<(), ConfigError> {
+    pub(super) fn check_client_names(
+        &self,
+        p: &mut Reader<'_>,
+        fips: bool,
+    ) -> Result<(), ConfigError> {
+        if self.allow_reverse_dns {
+            let place = p.place_text("zookeeper.ssl.allowReverseDnsLookup");
+            p.warn(format!(
+                "{place}: accepted, no effect here: a client's certificate must name its address"
+            ));
+        }
         if !(fips && self.hostname_verification && self.client_hostname_verification) {
             return Ok(());
         }
@@ -198,6 +220,7 @@ impl TlsSettings {
             trust_store: store(&self.trust_store, "trustStore"),
             client_auth: self.client_auth,
             check_server_name: names,
+            by_address: true,
             check_client_name: names && self.client_hostname_verification,
             // A look-up would hold up every connection of its I/O thread.
             allow_reverse_dns: quorum && self.allow_reverse_dns,
@@ -207,7 +230,7 @@ impl TlsSettings {
 }
 
 /// TLS of a client (`ClientX509Util`), from its properties; names may leave `zookeeper.` out. A
-/// client looks at the server's name whether or not `fips-mode` is on.
+/// client looks at the server's name whether or not `fips-mode` is on; with it, only at the name.
 ///
 /// # Errors
 /// If a setting is wrong.
@@ -223,7 +246,8 @@ pub fn client_tls_options(
     let mut reader = Reader::new(&table, &mut notices);
     let settings = TlsSettings::read(&mut reader, "ssl.", false, true)?;
     let check_server_name = settings.hostname_verification;
-    Ok(auth::TlsOptions { check_server_name, ..settings.options(false, false, false) })
+    let by_address = !reader.flag("fips-mode", true);
+    Ok(auth::TlsOptions { check_server_name, by_address, ..settings.options(false, false, false) })
 }
 
 fn handshake_detection(p: &mut Reader<'_>, prefix: &str) -> i32 {

@@ -17,7 +17,7 @@ use super::{
 pub struct Config {
     /// The configuration file; `None` when started as `port dataDir [tickTime] [maxcnxns]`.
     pub file: Option<PathBuf>,
-    /// Text of that file at start (`/commands/initial_configuration`).
+    /// Text of that file at start, secrets masked (`/commands/initial_configuration`).
     pub initial_text: Option<String>,
 
     /// `tickTime`, ms, default 3000. Never 0.
@@ -158,8 +158,6 @@ pub struct QuorumSaslConfig {
     pub learner_context: String,
     /// `quorum.auth.server.saslLoginContext`, default `QuorumServer`.
     pub server_context: String,
-    /// `quorum.auth.kerberos.servicePrincipal`, default `zkquorum/localhost`.
-    pub service_principal: String,
 }
 
 /// Which backend shows metrics (`metricsProvider.className`).

@@ -1,6 +1,7 @@
 //! The shell's own command line and the client configuration file (`ZKClientConfig`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -79,8 +80,15 @@ impl Start {
 }
 
 /// Properties of the client: those of `CLIENT_JVMFLAGS` and `JVMFLAGS`, then those of the file.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(in crate::cli) struct ClientConfig(BTreeMap<String, String>);
+
+impl fmt::Debug for ClientConfig {
+    /// Names only: some of the values are passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl ClientConfig {
     /// Reads the environment and, if there is one, the file. The error is what Java says first.
