@@ -14,6 +14,7 @@
 mod context;
 mod der;
 mod dn;
+mod explain;
 mod names;
 mod sasl;
 mod store;
@@ -23,7 +24,13 @@ mod suites;
 mod tests;
 mod verify;
 
+/// Compares without telling by its time where the difference is.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |acc, (a, b)| acc | (a ^ b)) == 0
+}
+
 pub use context::{ClientAuth, Tls, TlsError, TlsOptions, subject};
+pub use explain::explain;
 pub use sasl::{
     Exchange, QuorumSasl, QuorumSaslOptions, SaslError, SaslLogin, SaslOptions, SaslUser, Step,
 };

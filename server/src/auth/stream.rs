@@ -44,6 +44,8 @@ pub struct ReadHalf {
     at: usize,
     raw: Vec<u8>,
     ended: bool,
+    /// Reading is over then.
+    deadline: Option<Instant>,
 }
 
 /// The writing half.
@@ -131,7 +133,14 @@ impl Stream {
     pub fn split(self) -> (ReadHalf, WriteHalf, Cutter) {
         let Self { shared, first } = self;
         (
-            ReadHalf { shared: shared.clone(), ready: first, at: 0, raw: Vec::new(), ended: false },
+            ReadHalf {
+                shared: shared.clone(),
+                ready: first,
+                at: 0,
+                raw: Vec::new(),
+                ended: false,
+                deadline: None,
+            },
             WriteHalf { shared: shared.clone(), out: Vec::new() },
             Cutter(shared),
         )
@@ -165,20 +174,29 @@ impl Cutter {
     pub fn set_keep_alive(&self, on: bool) -> io::Result<()> {
         socket2::SockRef::from(&self.0.socket).set_keepalive(on)
     }
-
-    /// Limits how long a read may wait; `None` for no limit.
-    ///
-    /// # Errors
-    /// If the system refuses.
-    pub fn set_read_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
-        self.0.socket.set_read_timeout(limit)
-    }
 }
 
 impl ReadHalf {
     /// The other end's address.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.shared.socket.peer_addr().ok()
+    }
+
+    /// Limits how long all reads from now on may take together, however small the pieces that come;
+    /// `None` for no limit. A read that is too late fails with `TimedOut`.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn set_deadline(&mut self, limit: Option<Duration>) -> io::Result<()> {
+        self.deadline = limit.map(|limit| Instant::now() + limit);
+        self.shared.socket.set_read_timeout(limit)
+    }
+
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.deadline {
+            Some(deadline) => read_until(&self.shared.socket, buffer, deadline),
+            None => (&self.shared.socket).read(buffer),
+        }
     }
 
     /// Puts bytes back in front of what is still to be read.
@@ -200,14 +218,17 @@ impl Read for ReadHalf {
                 self.at += count;
                 return Ok(count);
             }
-            let Some(tls) = &self.shared.tls else { return (&self.shared.socket).read(buffer) };
+            let Some(tls) = &self.shared.tls else { return self.receive(buffer) };
             if self.ended {
                 return Ok(0);
             }
             self.ready.clear();
             self.at = 0;
-            self.raw.resize(CHUNK_BYTES, 0);
-            let count = (&self.shared.socket).read(&mut self.raw)?;
+            let mut raw = std::mem::take(&mut self.raw);
+            raw.resize(CHUNK_BYTES, 0);
+            let received = self.receive(&mut raw);
+            self.raw = raw;
+            let count = received?;
             let answers = {
                 let mut tls = tls.lock();
                 let (ended, outcome) = feed(&mut tls, &self.raw[..count], &mut self.ready);
@@ -304,7 +325,7 @@ fn feed(tls: &mut Connection, bytes: &[u8], plain: &mut Vec<u8>) -> (bool, io::R
         }
         let state = match tls.process_new_packets() {
             Ok(state) => state,
-            Err(error) => return (ended, Err(invalid(error))),
+            Err(error) => return (ended, Err(invalid(super::explain(&error)))),
         };
         ended = state.peer_has_closed();
         let at = plain.len();

@@ -295,9 +295,19 @@ impl Shared {
             let port = master_port.unwrap_or(address.quorum_port);
             match mesh::connect(&super::join(&address.host, port), limit) {
                 Ok(stream) => {
-                    let mut halves = self.security.dial(stream, &address.host, limit)?;
-                    self.security.log_in(&mut halves, limit)?;
-                    return Ok(halves);
+                    let dialled = self.security.dial(stream, &address.host, limit);
+                    let greeted = dialled.and_then(|mut halves| {
+                        self.security.log_in(&mut halves, &address.host, limit)?;
+                        Ok(halves)
+                    });
+                    match greeted {
+                        Ok(halves) => return Ok(halves),
+                        // Another of its addresses may lead to the right one.
+                        Err(error) => {
+                            warn!(%sid, "cannot link to the leader: {error}");
+                            failure = error;
+                        }
+                    }
                 }
                 Err(error) => failure = error,
             }

@@ -231,7 +231,7 @@ impl Shared {
         stream.set_nodelay(true)?;
         let limit = Duration::from_millis(self.options.handshake_timeout_ms.max(1));
         let mut halves = self.security.accept(stream, limit)?;
-        halves.2.set_read_timeout(Some(limit))?;
+        halves.0.set_deadline(Some(limit))?;
         let mut bytes = Vec::new();
         let message = loop {
             match InitialMessage::parse(&bytes).map_err(invalid)? {
@@ -293,30 +293,25 @@ impl Shared {
         // With the name that the certificate is for.
         let named = |a: &PeerAddress| (port(a), a.host.clone());
         let mut targets: Vec<(String, String)> = self.book.of(sid).iter().map(named).collect();
-        targets.extend(peer.state.lock().addresses.iter().map(|a| (a.clone(), host_of(a))));
+        for address in &peer.state.lock().addresses {
+            if targets.iter().all(|(target, _)| target != address) {
+                targets.push((address.clone(), host_of(address)));
+            }
+        }
         let mut failure = invalid("no address is known");
         let limit = Duration::from_millis(self.options.connect_timeout_ms.max(1));
-        let shaken = Duration::from_millis(self.options.handshake_timeout_ms.max(1));
         for (target, host) in targets {
-            match connect(&target, limit) {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    let addresses = self.book.own().iter().map(port).collect();
-                    let hello = InitialMessage { sid: self.options.sid.0, addresses };
-                    let mut halves = self.security.dial(stream, &host, shaken)?;
-                    halves.1.write_all(&hello.to_bytes(self.options.multi_address))?;
-                    self.security.log_in(&mut halves, shaken)?;
-                    if sid > self.options.sid {
-                        // It will dial us.
-                        info!(
-                            "Have smaller server identifier, so dropping the connection: (myId:{} \
-                             --> sid:{sid})",
-                            self.options.sid
-                        );
-                        return Ok(());
-                    }
-                    return self.keep(sid, peer, halves);
+            match connect(&target, limit).and_then(|stream| self.introduce(stream, &host)) {
+                // It will dial us.
+                Ok(_) if sid > self.options.sid => {
+                    info!(
+                        "Have smaller server identifier, so dropping the connection: (myId:{} \
+                         --> sid:{sid})",
+                        self.options.sid
+                    );
+                    return Ok(());
                 }
+                Ok(halves) => return self.keep(sid, peer, halves),
                 Err(error) => {
                     warn!("Cannot open channel to {sid} at election address {target}: {error}");
                     failure = error;
@@ -326,10 +321,23 @@ impl Shared {
         Err(failure)
     }
 
+    /// TLS, who we are, and our login, to the peer that was dialled as `host`.
+    fn introduce(&self, stream: TcpStream, host: &str) -> io::Result<Halves> {
+        let limit = Duration::from_millis(self.options.handshake_timeout_ms.max(1));
+        stream.set_nodelay(true)?;
+        let port = |a: &PeerAddress| super::join(&a.host, a.election_port);
+        let addresses = self.book.own().iter().map(port).collect();
+        let hello = InitialMessage { sid: self.options.sid.0, addresses };
+        let mut halves = self.security.dial(stream, host, limit)?;
+        halves.1.write_all(&hello.to_bytes(self.options.multi_address))?;
+        self.security.log_in(&mut halves, host, limit)?;
+        Ok(halves)
+    }
+
     /// Makes this the connection to the peer.
     fn keep(self: &Arc<Self>, sid: Sid, peer: &Arc<Peer>, halves: Halves) -> io::Result<()> {
-        let (reading, writing, cutter) = halves;
-        cutter.set_read_timeout(None)?;
+        let (mut reading, writing, cutter) = halves;
+        reading.set_deadline(None)?;
         cutter.set_keep_alive(self.options.keep_alive)?;
         let generation = {
             let mut state = peer.state.lock();

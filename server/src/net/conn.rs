@@ -453,8 +453,11 @@ impl Conn {
             }
             Received::Greeted => self.greeted(shared, &mut secure),
             Received::Failed(reason) => {
-                debug!(remote = %self.outbox.remote, reason, "TLS failed");
-                if !matches!(self.phase, Phase::Open { .. }) {
+                let remote = self.outbox.remote;
+                if matches!(self.phase, Phase::Open { .. }) {
+                    debug!(%remote, reason, "TLS failed");
+                } else {
+                    warn!(%remote, reason, "unsuccessful TLS handshake of a client");
                     shared.metrics.unsuccessful_handshake.add(1);
                 }
                 false

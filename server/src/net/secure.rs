@@ -141,7 +141,7 @@ impl Secure {
                         return Received::Failed(error.to_string());
                     }
                 }
-                Err(error) => return Received::Failed(error.to_string()),
+                Err(error) => return Received::Failed(auth::explain(&error)),
             }
         }
         if !matches!(self.stage, Stage::Handshake(_)) {

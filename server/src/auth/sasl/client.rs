@@ -22,7 +22,7 @@ impl SaslUser {
     pub fn open(
         file: &Path,
         name: &str,
-        properties: &BTreeMap<String, String>,
+        properties: &BTreeMap<String, Secret>,
     ) -> Result<Option<Self>, SaslError> {
         let file = path(file);
         let Some(modules) = section(&file, name, properties)? else { return Ok(None) };

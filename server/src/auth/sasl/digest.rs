@@ -3,6 +3,8 @@
 
 use md5::{Digest, Md5};
 
+use crate::auth::same;
+
 /// Longest response that is looked at, bytes.
 const RESPONSE_BYTES_MAX: usize = 4096;
 
@@ -108,8 +110,7 @@ pub(super) fn verify(
         uri,
     };
     let expected = session.hash(b"AUTHENTICATE:");
-    let differences = expected.bytes().zip(claimed).fold(0, |acc, (a, b)| acc | (a ^ b));
-    if differences != 0 || known.is_none() {
+    if !same(expected.as_bytes(), claimed) || known.is_none() {
         return Err("unknown user or wrong password");
     }
     let authzid = match authzid {

@@ -9,7 +9,6 @@ mod jaas;
 mod quorum;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -18,10 +17,13 @@ use rustls::crypto::ring;
 
 use self::jaas::{DIGEST_MODULE, KERBEROS_MODULE, Module};
 use super::Secret;
+use super::store::read_text;
 
 pub use client::SaslUser;
 pub use quorum::{QuorumSasl, QuorumSaslOptions};
 
+/// Largest JAAS file that is read, bytes.
+const JAAS_BYTES_MAX: u64 = 1024 * 1024;
 /// Random bytes of a nonce.
 const NONCE_BYTES: usize = 30;
 
@@ -35,7 +37,7 @@ pub struct SaslOptions {
     /// Password of the user `super`, instead of the file's.
     pub super_password: Option<Secret>,
     /// What `${name}` in the file stands for.
-    pub properties: BTreeMap<String, String>,
+    pub properties: BTreeMap<String, Secret>,
 }
 
 /// Why there is no SASL. Names the file.
@@ -161,15 +163,24 @@ fn path(given: &Path) -> PathBuf {
 fn section(
     file: &Path,
     name: &str,
-    properties: &BTreeMap<String, String>,
+    properties: &BTreeMap<String, Secret>,
 ) -> Result<Option<Vec<Module>>, SaslError> {
     let error = |what| SaslError { file: file.to_owned(), what };
-    let text = fs::read_to_string(file).map_err(|why| {
+    if file.as_os_str().is_empty() {
+        return Err(SaslError {
+            file: PathBuf::from("java.security.auth.login.config"),
+            what: format!(
+                "No JAAS configuration section named '{name}' was found: there is no file; name it \
+                 with -Djava.security.auth.login.config=FILE in SERVER_JVMFLAGS"
+            ),
+        });
+    }
+    let text = read_text(file, JAAS_BYTES_MAX).map_err(|why| {
         error(format!(
             "No JAAS configuration section named '{name}' was found: the file cannot be read: {why}"
         ))
     })?;
-    let property = |name: &str| properties.get(name).cloned();
+    let property = |name: &str| properties.get(name).map(|value| value.expose().to_owned());
     let mut sections =
         jaas::parse(&text, &property).map_err(|mistake| error(mistake.to_string()))?;
     Ok(sections.remove(name))
@@ -204,6 +215,8 @@ fn check_modules(file: &Path, name: &str, modules: &[Module]) -> Result<(), Sasl
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn login() -> SaslLogin {
@@ -233,6 +246,57 @@ mod tests {
             assert!(matches!(attempt(user, password), Step::Failed(_)), "{user}");
         }
         assert!(matches!(attempt("super", "strong"), Step::Done { user, .. } if user == "super"));
+    }
+
+    #[test]
+    fn kerberos_is_refused_everywhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("jaas.conf");
+        let open = |server: &str, learner: &str| {
+            let text = format!(
+                "S {{ {server} required user_a=\"b\"; }}; \
+                 L {{ {learner} required username=\"a\" password=\"b\"; }};"
+            );
+            fs::write(&file, text).unwrap();
+            QuorumSasl::open(&QuorumSaslOptions {
+                file: file.clone(),
+                server_section: "S".to_owned(),
+                learner_section: "L".to_owned(),
+                server_requires: true,
+                learner_requires: true,
+                properties: BTreeMap::new(),
+            })
+        };
+        open(DIGEST_MODULE, DIGEST_MODULE).unwrap();
+        for (server, learner, section) in
+            [(KERBEROS_MODULE, DIGEST_MODULE, "S"), (DIGEST_MODULE, KERBEROS_MODULE, "L")]
+        {
+            let error = open(server, learner).unwrap_err().what;
+            assert!(error.starts_with(&format!("section {section}: Kerberos")), "{error}");
+            assert!(error.contains(DIGEST_MODULE), "what to use instead: {error}");
+        }
+        // The shell's login, too.
+        let error = SaslUser::open(&file, "L", &BTreeMap::new()).unwrap_err().what;
+        assert!(error.starts_with("section L: Kerberos"), "{error}");
+    }
+
+    #[test]
+    fn a_section_without_a_file_is_a_mistake() {
+        let options = SaslOptions { section: "Server".to_owned(), ..SaslOptions::default() };
+        let error = SaslLogin::open(&options).unwrap_err().to_string();
+        assert!(error.contains("-Djava.security.auth.login.config=FILE"), "{error}");
+        // Nor is what never ends a file.
+        let endless = SaslOptions { file: "/dev/zero".into(), ..options };
+        let error = SaslLogin::open(&endless).unwrap_err().to_string();
+        assert!(error.starts_with("/dev/zero: ") && error.contains("more than"), "{error}");
+    }
+
+    #[test]
+    fn options_hide_secrets() {
+        let secret = ("zookeeper.ssl.keyStore.password".to_owned(), Secret::new("hush"));
+        let options = SaslOptions { properties: [secret].into(), ..SaslOptions::default() };
+        assert!(!format!("{options:?} {:?}", login()).contains("hush"));
+        assert!(!format!("{:?}", login()).contains("weak"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::digest::{self, QUORUM};
 use super::{SaslError, check_modules, nonce, path, section, users};
-use crate::auth::{ReadHalf, Secret, WriteHalf};
+use crate::auth::{ReadHalf, Secret, WriteHalf, same};
 
 /// First bytes of every packet.
 const MAGIC: [u8; 8] = [0x5f, 0x24, 0x35, 0x01, 0x35, 0x01, 0xed, 0xcc];
@@ -33,7 +33,7 @@ pub struct QuorumSaslOptions {
     /// `quorum.auth.learnerRequireSasl`: log in where we dial.
     pub learner_requires: bool,
     /// What `${name}` in the file stands for.
-    pub properties: BTreeMap<String, String>,
+    pub properties: BTreeMap<String, Secret>,
 }
 
 /// Logins between servers.
@@ -97,7 +97,7 @@ impl QuorumSasl {
         send(output, IN_PROGRESS, Some(&response))?;
         let (status, token) = receive(input)?;
         match (status, token) {
-            (SUCCESS, Some(token)) if token == proof => Ok(()),
+            (SUCCESS, Some(token)) if same(&token, &proof) => Ok(()),
             (SUCCESS, _) => Err(refused("the server does not know the password itself")),
             _ => Err(refused("Authentication failed against the server")),
         }
@@ -110,13 +110,23 @@ impl QuorumSasl {
     /// If a login is required and there was none.
     pub fn have_log_in(&self, input: &mut ReadHalf, output: &mut WriteHalf) -> io::Result<()> {
         let mut first = [0; MAGIC.len()];
-        if let Err(error) = input.read_exact(&mut first) {
+        let mut count = 0;
+        let outcome = loop {
+            match input.read(&mut first[count..]) {
+                Ok(0) if count < first.len() => break Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(0) => break Ok(()),
+                Ok(more) => count += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+        };
+        input.unread(&first[..count]);
+        if let Err(error) = outcome {
             use io::ErrorKind::{TimedOut, UnexpectedEof, WouldBlock};
             // A peer that says nothing, perhaps because it waits to be dialled, does not log in.
             let silent = matches!(error.kind(), TimedOut | UnexpectedEof | WouldBlock);
             return if silent && !self.required { Ok(()) } else { Err(error) };
         }
-        input.unread(&first);
         if first != MAGIC {
             if self.required {
                 return Err(refused(

@@ -5,7 +5,7 @@ use rustls::pki_types::CertificateDer;
 use sha1::{Digest, Sha1};
 
 use super::{Identity, Secret, WRONG_PASSWORD, is_certificate, pkcs8_key};
-use crate::auth::der;
+use crate::auth::{der, same};
 
 const MAGIC: &[u8] = &[0xfe, 0xed, 0xfe, 0xed];
 const MAGIC_JCEKS: &[u8] = &[0xce, 0xce, 0xce, 0xce];
@@ -154,8 +154,4 @@ fn unprotect(info: &[u8], password: &Secret) -> Option<Vec<u8>> {
 
 fn utf16(password: &Secret) -> Vec<u8> {
     password.expose().encode_utf16().flat_map(u16::to_be_bytes).collect()
-}
-
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |acc, (a, b)| acc | (a ^ b)) == 0
 }

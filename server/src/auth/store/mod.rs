@@ -143,11 +143,15 @@ impl StoreOptions {
 /// A password file without its last line separator, and nothing else taken off
 /// (`SecretUtils.readSecret`).
 fn read_secret(path: &Path) -> io::Result<Secret> {
-    let bytes = read(path, PASSWORD_BYTES_MAX)?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))?;
+    let text = read_text(path, PASSWORD_BYTES_MAX)?;
     let text = text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t));
     Ok(Secret::new(text))
+}
+
+/// A file of text, if it is not larger than `max` bytes.
+pub(super) fn read_text(path: &Path, max: u64) -> io::Result<String> {
+    String::from_utf8(read(path, max)?)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
 
 fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
