@@ -50,6 +50,8 @@ pub struct TlsOptions {
     pub client_auth: ClientAuth,
     /// The name of the server dialled is checked.
     pub check_server_name: bool,
+    /// Its address counts as well as its name.
+    pub by_address: bool,
     /// The name of the client that dialled is checked.
     pub check_client_name: bool,
     /// A name found by a reverse look-up counts (`allowReverseDnsLookup`).
@@ -141,7 +143,8 @@ impl Tls {
             .map_err(|error| TlsError::Setting(format!("{}: {error}", self.options.prefix)))
     }
 
-    /// True if the server's certificate is one for `host` at `address`, or need not be.
+    /// True if the server's certificate is one for `host`, or for `address` if that counts, or need
+    /// not be.
     pub fn accepts_server(
         &self,
         chain: Option<&[CertificateDer<'_>]>,
@@ -152,7 +155,8 @@ impl Tls {
             return true;
         }
         let Some([leaf, ..]) = chain else { return false };
-        names::is_for_host(leaf, host) || names::is_for_address(leaf, address)
+        names::is_for_host(leaf, host)
+            || (self.options.by_address && names::is_for_address(leaf, address))
     }
 
     /// True if the client's certificate is one for `address`, or need not be. May ask the name

@@ -2,85 +2,15 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ClientAuth, Secret, StoreFormat, StoreOptions, Stream, Tls, TlsOptions};
+#[path = "../../tests/common/stores.rs"]
+mod stores;
 
-const LIMIT: Duration = Duration::from_secs(20);
-
-/// One of the stores in `server/tests/tls`.
-fn store(kind: &str, file: &str, password: &str) -> StoreOptions {
-    StoreOptions {
-        name: format!("ssl.{kind}"),
-        location: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/tls").join(file),
-        password: Secret::new(password),
-        password_path: None,
-        format: if file.ends_with(".pem") { StoreFormat::Pem } else { StoreFormat::Binary },
-    }
-}
-
-fn options(key: &str, trust: &str) -> TlsOptions {
-    let password = |file: &str| match file {
-        "server-pbes1.pem" | "server-pbes2.pem" => "secret",
-        file if file.ends_with(".pem") => "",
-        _ => "secret",
-    };
-    let named =
-        |kind: &str, file: &str| (!file.is_empty()).then(|| store(kind, file, password(file)));
-    TlsOptions {
-        prefix: "ssl".to_owned(),
-        protocol: None,
-        single_protocol: false,
-        enabled_protocols: None,
-        cipher_suites: None,
-        key_store: named("keyStore", key),
-        trust_store: named("trustStore", trust),
-        client_auth: ClientAuth::Need,
-        check_server_name: false,
-        check_client_name: false,
-        allow_reverse_dns: false,
-        reload: false,
-    }
-}
-
-fn open(options: TlsOptions) -> Tls {
-    Tls::open(options).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// Both ends over a socket; each says one word to the other. Errors of server and client.
-fn meet(server: &Tls, client: &Tls, host: &str) -> (Result<(), String>, Result<(), String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::scope(|scope| {
-        let served = scope.spawn(|| {
-            let socket = listener.accept().unwrap().0;
-            let stream = Stream::accept(socket, server, None, LIMIT)?;
-            let (mut reader, mut writer, _) = stream.split();
-            let mut word = [0; 5];
-            reader.read_exact(&mut word)?;
-            writer.write_all(&word)?;
-            Ok::<_, std::io::Error>(())
-        });
-        let dialled = (|| {
-            let socket = TcpStream::connect(address)?;
-            let (mut reader, mut writer, _) = Stream::dial(socket, client, host, LIMIT)?.split();
-            writer.write_all(b"hello")?;
-            let mut word = [0; 5];
-            reader.read_exact(&mut word)?;
-            assert_eq!(&word, b"hello");
-            Ok::<_, std::io::Error>(())
-        })();
-        let served = served.join().unwrap();
-        (served.map_err(|e| e.to_string()), dialled.map_err(|e| e.to_string()))
-    })
-}
-
-fn agree(server: &Tls, client: &Tls) -> bool {
-    let (a, b) = meet(server, client, "localhost");
-    assert_eq!(a.is_ok(), b.is_ok(), "{a:?} {b:?}");
-    a.is_ok()
-}
+use self::stores::{
+    LIMIT, agree, client_options, meet, open, shown, store, store_options, tls_options as options,
+};
+use super::{ClientAuth, StoreFormat, StoreOptions, Stream, Tls, TlsOptions};
 
 #[test]
 fn stores_of_every_kind_serve() {
@@ -116,7 +46,7 @@ fn stores_that_cannot_be_used_are_told_at_once() {
     };
     for file in ["server.p12", "server.jks", "server-is-p12.jks", "server-legacy.p12"] {
         for password in ["wrong", ""] {
-            let error = fails(store("keyStore", file, password));
+            let error = fails(store_options("keyStore", file, password));
             assert!(error.starts_with("ssl.keyStore.location="), "{error}");
             assert!(error.contains(file), "{error}");
             assert!(error.contains("password was incorrect"), "{file} {password}: {error}");
@@ -124,7 +54,7 @@ fn stores_that_cannot_be_used_are_told_at_once() {
         }
     }
     for file in ["server-pbes1.pem", "server-pbes2.pem"] {
-        let error = fails(store("keyStore", file, "wrong"));
+        let error = fails(store_options("keyStore", file, "wrong"));
         assert!(error.contains("cannot be decrypted"), "{error}");
     }
     for (file, why) in [
@@ -137,7 +67,7 @@ fn stores_that_cannot_be_used_are_told_at_once() {
         ("make.sh", "neither PKCS12 nor JKS"),
         ("", "it is a directory"),
     ] {
-        let error = fails(store("keyStore", file, "secret"));
+        let error = fails(store_options("keyStore", file, "secret"));
         assert!(error.contains(why), "{file}: {error}");
     }
     // What belongs to a key is not trusted, nor what nobody marked as trusted.
@@ -152,7 +82,7 @@ fn stores_that_cannot_be_used_are_told_at_once() {
 fn stores_cut_short_are_errors() {
     let dir = tempfile::tempdir().unwrap();
     for file in ["server.p12", "server.jks", "server.pem", "client.der"] {
-        let bytes = std::fs::read(store("", file, "").location).unwrap();
+        let bytes = std::fs::read(store(file)).unwrap();
         for cut in (0..bytes.len()).step_by(37) {
             let location = dir.path().join("cut");
             std::fs::write(&location, &bytes[..cut]).unwrap();
@@ -160,7 +90,7 @@ fn stores_cut_short_are_errors() {
                 let key = StoreOptions {
                     location: location.clone(),
                     format,
-                    ..store("keyStore", file, "secret")
+                    ..store_options("keyStore", file, "secret")
                 };
                 let result = key.load_identity();
                 assert!(result.is_err(), "{file} cut to {cut} is taken for a key");
@@ -176,7 +106,7 @@ fn a_password_file_wins() {
     let path = dir.path().join("password");
     let key = |content: &str| {
         std::fs::write(&path, content).unwrap();
-        let key = store("keyStore", "server.p12", "wrong");
+        let key = store_options("keyStore", "server.p12", "wrong");
         let key_store = Some(StoreOptions { password_path: Some(path.clone()), ..key });
         Tls::open(TlsOptions { key_store, ..options("", "trust.pem") }).map(|_| ())
     };
@@ -187,7 +117,7 @@ fn a_password_file_wins() {
     std::fs::remove_file(&path).unwrap();
     let missing = StoreOptions {
         password_path: Some(path.clone()),
-        ..store("keyStore", "server.p12", "secret")
+        ..store_options("keyStore", "server.p12", "secret")
     };
     let error = missing.load_identity().err().unwrap().to_string();
     assert!(error.contains("passwordPath="), "{error}");
@@ -208,6 +138,118 @@ fn who_is_trusted() {
     let own = open(options("self.pem", "trust-two.pem"));
     assert!(agree(&own, &own));
     assert!(!agree(&server, &open(options("self.pem", "trust-two.pem"))));
+}
+
+/// What the library would let pass, or might one day.
+#[test]
+fn certificates_are_for_their_use_and_time() {
+    for (key, expected) in [
+        ("signing.pem", true),
+        ("no-signing.pem", false),
+        ("below-issuer.pem", true),
+        ("below-no-issuer.pem", false),
+        ("expired.pem", false),
+    ] {
+        let (good, tried) =
+            (open(options("server.pem", "trust.pem")), open(options(key, "trust.pem")));
+        assert_eq!(agree(&good, &tried), expected, "{key} of a client");
+        assert_eq!(agree(&tried, &good), expected, "{key} of a server");
+        // In the trust store itself, only the time counts.
+        let itself = if key.starts_with("below") { "trust.pem" } else { key };
+        let trusting = open(options("server.pem", itself));
+        let trusted = open(options(key, "trust.pem"));
+        assert_eq!(
+            agree(&trusting, &trusted),
+            expected || key == "no-signing.pem",
+            "{key} trusted"
+        );
+    }
+}
+
+#[test]
+fn failures_are_explained_at_both_ends() {
+    let tls = |key: &str, trust: &str, protocol: &str| {
+        let enabled_protocols = Some(vec![protocol.to_owned()]);
+        open(TlsOptions { enabled_protocols, ..options(key, trust) })
+    };
+    let good = || tls("server.pem", "trust.pem", "TLSv1.3");
+    for (server, client, at_server, at_client) in [
+        (good(), tls("unknown.pem", "trust.pem", "TLSv1.3"), "trustStore here", "trustStore there"),
+        (good(), tls("client.pem", "self.pem", "TLSv1.3"), "trustStore there", "trustStore here"),
+        (tls("client.pem", "trust.pem", "TLSv1.3"), good(), "keyStore here", "extendedKeyUsage"),
+        (good(), tls("", "trust.pem", "TLSv1.3"), "see keyStore there", "see keyStore here"),
+        (good(), tls("expired.pem", "trust.pem", "TLSv1.3"), "renewed", "keyStore here"),
+        (good(), tls("client.pem", "trust.pem", "TLSv1.2"), "enabledProtocols", "enabledProtocols"),
+    ] {
+        let (a, b) = meet(&server, &client, "localhost");
+        let (a, b) = (a.unwrap_err(), b.unwrap_err());
+        assert!(a.contains(at_server), "{a}");
+        assert!(b.contains(at_client), "{b}");
+    }
+    for (key, why) in [
+        ("no-signing.pem", "keyUsage allows no digital signatures"),
+        ("below-no-issuer.pem", "one of its issuers may not sign"),
+    ] {
+        let error = meet(&good(), &tls(key, "trust.pem", "TLSv1.3"), "x").0.unwrap_err();
+        assert!(error.contains(why), "{key}: {error}");
+    }
+}
+
+#[test]
+fn a_name_asked_for_changes_nothing() {
+    let server = open(options("server.pem", "trust.pem"));
+    for host in ["localhost", "other.invalid", "127.0.0.1"] {
+        assert_eq!(shown(&server, host), "CN=server,O=Test,C=XX", "{host}");
+    }
+}
+
+/// A client whose certificate names it, but not its address.
+#[test]
+fn names_are_looked_up_where_it_is_allowed() {
+    let client = open(options("self.pem", "trust.pem"));
+    let named = dns_lookup::lookup_addr(&[127, 0, 0, 1].into()).is_ok_and(|h| h == "localhost");
+    for (allow_reverse_dns, expected) in [(false, false), (true, named)] {
+        let check = TlsOptions {
+            check_client_name: true,
+            allow_reverse_dns,
+            ..options("server.pem", "trust-two.pem")
+        };
+        let (served, _) = meet(&open(check), &client, "localhost");
+        assert_eq!(served.is_ok(), expected, "{allow_reverse_dns}: {served:?}");
+    }
+    // No name leads to this one.
+    let check = TlsOptions {
+        check_client_name: true,
+        allow_reverse_dns: true,
+        ..options("server.pem", "trust.pem")
+    };
+    let elsewhere = open(options("elsewhere.pem", "trust.pem"));
+    assert!(meet(&open(check), &elsewhere, "localhost").0.is_err());
+}
+
+/// However small the pieces are in which a peer sends something, it must be there in time.
+#[test]
+fn deadlines_are_for_all_that_is_read() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut reader, _writer, cutter) = Stream::plain(listener.accept().unwrap().0).split();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for _ in 0..300 {
+                std::thread::sleep(Duration::from_millis(10));
+                if peer.write_all(b"x").is_err() {
+                    return;
+                }
+            }
+        });
+        reader.set_deadline(Some(Duration::from_millis(100))).unwrap();
+        let error = reader.read_exact(&mut [0; 300]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+        // Without one it may take its time.
+        reader.set_deadline(None).unwrap();
+        reader.read_exact(&mut [0; 1]).unwrap();
+        cutter.cut();
+    });
 }
 
 #[test]
@@ -232,14 +274,17 @@ fn certificates_needed_wanted_or_ignored() {
 #[test]
 fn names_are_checked_where_it_is_asked() {
     let client =
-        |check| open(TlsOptions { check_server_name: check, ..options("client.pem", "trust.pem") });
+        |check_server_name| open(TlsOptions { check_server_name, ..client_options("client.pem") });
     let server = open(options("server.pem", "trust.pem"));
     let elsewhere = open(options("elsewhere.pem", "trust.pem"));
     let ok = |server: &Tls, client: &Tls, host: &str| meet(server, client, host).1.is_ok();
     assert!(ok(&server, &client(true), "localhost"));
     assert!(ok(&server, &client(true), "127.0.0.1"));
-    // The address is one of the certificate's, whatever the name.
+    // The address is one of the certificate's, whatever the name, where addresses count.
     assert!(ok(&server, &client(true), "other.invalid"));
+    let by_name = open(TlsOptions { by_address: false, ..client_options("client.pem") });
+    assert!(!ok(&server, &by_name, "other.invalid"));
+    assert!(ok(&server, &by_name, "localhost") && ok(&server, &by_name, "127.0.0.1"));
     assert!(!ok(&elsewhere, &client(true), "localhost"));
     assert!(ok(&elsewhere, &client(true), "elsewhere.invalid"));
     assert!(ok(&elsewhere, &client(false), "localhost"));
@@ -280,36 +325,27 @@ fn changed_stores_are_taken_and_broken_ones_are_not() {
     let put = |file: &str| {
         // Renamed into place, as careful tools do.
         let fresh = dir.path().join("fresh");
-        std::fs::copy(store("", file, "").location, &fresh).unwrap();
+        std::fs::copy(store(file), &fresh).unwrap();
         std::fs::rename(&fresh, &location).unwrap();
     };
     put("server.pem");
-    let key_store =
-        Some(StoreOptions { location: location.clone(), ..store("keyStore", "server.pem", "") });
+    let key_store = Some(StoreOptions {
+        location: location.clone(),
+        ..store_options("keyStore", "server.pem", "")
+    });
     let server = |reload| {
         let key_store = key_store.clone();
         open(TlsOptions { key_store, reload, ..options("", "trust.pem") })
     };
     let (watching, fixed) = (server(true), server(false));
-    let shown = |server: &Tls| {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let client = open(options("client.pem", "trust.pem"));
-        std::thread::scope(|scope| {
-            scope.spawn(|| Stream::accept(listener.accept().unwrap().0, server, None, LIMIT));
-            let socket = TcpStream::connect(address).unwrap();
-            let stream = Stream::dial(socket, &client, "localhost", LIMIT).unwrap();
-            stream.peer_subject().unwrap()
-        })
-    };
-    assert_eq!(shown(&watching), "CN=server,O=Test,C=XX");
+    assert_eq!(shown(&watching, "localhost"), "CN=server,O=Test,C=XX");
     put("renewed.pem");
-    assert_eq!(shown(&watching), "CN=renewed,O=Test,C=XX");
-    assert_eq!(shown(&fixed), "CN=server,O=Test,C=XX");
+    assert_eq!(shown(&watching, "localhost"), "CN=renewed,O=Test,C=XX");
+    assert_eq!(shown(&fixed, "localhost"), "CN=server,O=Test,C=XX");
     std::fs::write(&location, "nothing").unwrap();
-    assert_eq!(shown(&watching), "CN=renewed,O=Test,C=XX");
+    assert_eq!(shown(&watching, "localhost"), "CN=renewed,O=Test,C=XX");
     put("server.pem");
-    assert_eq!(shown(&watching), "CN=server,O=Test,C=XX");
+    assert_eq!(shown(&watching, "localhost"), "CN=server,O=Test,C=XX");
 }
 
 #[test]

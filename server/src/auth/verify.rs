@@ -11,7 +11,8 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
 };
 use tracing::{debug, warn};
-use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+use webpki::{EndEntityCert, KeyUsage, VerifiedPath, anchor_from_trusted_cert};
+use x509_parser::extensions::KeyUsage as Usage;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
 
@@ -60,30 +61,50 @@ impl Verifier {
         let certificate = EndEntityCert::try_from(leaf).map_err(refused)?;
         let algorithms = self.provider.signature_verification_algorithms.all;
         certificate
-            .verify_for_usage(algorithms, &self.anchors, others, now, usage, None, None)
+            .verify_for_usage(algorithms, &self.anchors, others, now, usage, None, Some(&issuers))
             .map_err(refused)?;
+        // Every suite we have asks for a signature.
+        if !may(leaf, Usage::digital_signature) {
+            return Err(Unfit::Signatures.into());
+        }
         Ok(())
     }
+}
 
-    fn tls12(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        crypto::verify_tls12_signature(message, certificate, signed, algorithms)
-    }
+/// Why a chain is refused although it leads to a trusted certificate (`EndEntityChecker`).
+#[derive(Debug, thiserror::Error)]
+enum Unfit {
+    #[error("its keyUsage allows no digital signatures")]
+    Signatures,
+    #[error("its extendedKeyUsage does not allow this use")]
+    Use,
+    #[error("it is marked as a CA, and does not stand in trustStore itself")]
+    Authority,
+    #[error("one of its issuers may not sign certificates")]
+    Issuer,
+}
 
-    fn tls13(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+impl From<Unfit> for Error {
+    fn from(unfit: Unfit) -> Self {
+        debug!("a certificate is refused: {unfit}");
+        CertificateError::Other(OtherError(Arc::new(unfit))).into()
     }
+}
+
+/// The library leaves `keyUsage` aside; Java does not, neither for the peer's certificate nor for
+/// those between it and the trusted one.
+fn issuers(path: &VerifiedPath<'_>) -> Result<(), webpki::Error> {
+    match path.intermediate_certificates().all(|issuer| may(&issuer.der(), Usage::key_cert_sign)) {
+        true => Ok(()),
+        false => Err(webpki::Error::EndEntityUsedAsCa),
+    }
+}
+
+/// Whether a certificate's `keyUsage` allows something: without one, everything.
+fn may(certificate: &CertificateDer<'_>, what: fn(&Usage) -> bool) -> bool {
+    X509Certificate::from_der(certificate).is_ok_and(|(_, certificate)| {
+        certificate.key_usage().is_ok_and(|usage| usage.is_none_or(|usage| what(usage.value)))
+    })
 }
 
 /// A trusted certificate ends too.
@@ -109,8 +130,40 @@ fn refused(error: webpki::Error) -> Error {
         webpki::Error::CertExpired { .. } => CertificateError::Expired.into(),
         webpki::Error::CertNotValidYet { .. } => CertificateError::NotValidYet.into(),
         webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer.into(),
+        webpki::Error::RequiredEkuNotFoundContext(_) => Unfit::Use.into(),
+        webpki::Error::CaUsedAsEndEntity => Unfit::Authority.into(),
+        webpki::Error::EndEntityUsedAsCa => Unfit::Issuer.into(),
         other => CertificateError::Other(OtherError(Arc::new(other))).into(),
     }
+}
+
+/// What both roles ask of a verifier besides the chain: that the peer has the key.
+macro_rules! signatures {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            let algorithms = &self.provider.signature_verification_algorithms;
+            crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            let algorithms = &self.provider.signature_verification_algorithms;
+            crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.provider.signature_verification_algorithms.supported_schemes()
+        }
+    };
 }
 
 impl ClientCertVerifier for Verifier {
@@ -132,27 +185,7 @@ impl ClientCertVerifier for Verifier {
         Ok(ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.tls12(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.tls13(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+    signatures!();
 }
 
 impl ServerCertVerifier for Verifier {
@@ -168,25 +201,5 @@ impl ServerCertVerifier for Verifier {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.tls12(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.tls13(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+    signatures!();
 }
