@@ -5,22 +5,17 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use common::ports::free_port;
+use common::stores::{LIMIT, agree, client_options, meet, open, shown, store};
 use common::*;
-use rookeeper::auth::{ClientAuth, Secret, StoreFormat, StoreOptions, Stream, Tls, TlsOptions};
+use rookeeper::auth::{Stream, Tls, TlsOptions};
 use rookeeper::config::{Config, JvmFlags};
 use rookeeper::server::Server;
 use tempfile::TempDir;
 
-const LIMIT: Duration = Duration::from_secs(60);
 const MODULE: &str = "org.apache.zookeeper.server.auth.DigestLoginModule";
-
-fn store(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls").join(file)
-}
 
 /// Quorum and election ports, and what every member's file says of them.
 struct Plan {
@@ -142,29 +137,10 @@ fn members_speak_tls_and_nothing_else() {
     assert!(answer.first().is_none_or(|first| *first == 0x15), "{answer:?}");
     // TLS without a certificate is refused, with one it is heard.
     let dial = |key: &str| {
-        let named = |name: &str, file: &str| StoreOptions {
-            name: name.to_owned(),
-            location: store(file),
-            password: Secret::new(""),
-            password_path: None,
-            format: StoreFormat::Pem,
-        };
-        let tls = Tls::open(TlsOptions {
-            prefix: "ssl".to_owned(),
-            protocol: None,
-            single_protocol: false,
-            enabled_protocols: Some(vec!["TLSv1.2".to_owned()]),
-            cipher_suites: None,
-            key_store: (!key.is_empty()).then(|| named("k", key)),
-            trust_store: Some(named("t", "trust.pem")),
-            client_auth: ClientAuth::None,
-            check_server_name: true,
-            check_client_name: false,
-            allow_reverse_dns: false,
-            reload: false,
-        });
+        let enabled_protocols = Some(vec!["TLSv1.2".to_owned()]);
+        let tls = open(TlsOptions { enabled_protocols, ..client_options(key) });
         let socket = TcpStream::connect(plan.election(1)).unwrap();
-        Stream::dial(socket, &tls.unwrap(), "localhost", LIMIT)
+        Stream::dial(socket, &tls, "localhost", LIMIT)
     };
     assert!(dial("").is_err());
     assert!(dial("unknown.pem").is_err());
@@ -236,6 +212,108 @@ fn sections_have_names_of_their_own_and_tls_goes_below() {
     two.stop();
 }
 
+/// TLS of the quorum ports as these keys ask for it.
+fn quorum_tls(text: &str) -> Result<Tls, String> {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("zoo.cfg");
+    std::fs::write(&file, format!("dataDir={}\nclientPort=0\n{text}", dir.path().display()))
+        .unwrap();
+    let config = Config::load(&file, &JvmFlags::default()).map_err(|error| error.to_string())?;
+    Tls::open(config.quorum_tls_options()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn versions_suites_and_trust_are_the_configured_ones() {
+    let with = |more: &str| quorum_tls(&tls(more)).unwrap();
+    let (old, new) = ("ssl.quorum.enabledProtocols=TLSv1.2", "ssl.quorum.enabledProtocols=TLSv1.3");
+    assert!(agree(&with(""), &with(old)) && agree(&with(new), &with("")));
+    assert!(!agree(&with(old), &with(new)));
+    let suite = |name: &str| with(&format!("{old}\nssl.quorum.ciphersuites={name}"));
+    let (one, other) =
+        ("TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256");
+    assert!(agree(&suite(one), &suite(one)));
+    assert!(!agree(&suite(one), &suite(other)));
+
+    let dir = TempDir::new().unwrap();
+    let password = dir.path().join("password");
+    std::fs::write(&password, "secret\n").unwrap();
+    let renamed = dir.path().join("trust.txt");
+    std::fs::copy(store("trust.pem"), &renamed).unwrap();
+    let trust = |location: &std::path::Path, more: &str| {
+        let location = location.display();
+        quorum_tls(&tls(&format!(
+            "sslQuorum=true\nssl.quorum.trustStore.location={location}\n{more}"
+        )))
+    };
+    let password = format!("ssl.quorum.trustStore.passwordPath={}", password.display());
+    let wrong = "ssl.quorum.trustStore.password=wrong";
+    for good in [
+        trust(&store("trust.jks"), "ssl.quorum.trustStore.password=secret"),
+        trust(&store("trust.p12"), &format!("{wrong}\n{password}")),
+        trust(&renamed, "ssl.quorum.trustStore.type=PEM"),
+    ] {
+        assert!(agree(&good.unwrap(), &with("")));
+    }
+    assert!(trust(&store("trust.jks"), wrong).unwrap_err().contains("password was incorrect"));
+    assert!(trust(&renamed, "").unwrap_err().contains("ssl.quorum.trustStore.location="));
+}
+
+/// `fips-mode`, the default, looks at no names. Without it each end looks at the other's.
+#[test]
+fn names_of_members_count_without_fips_mode() {
+    let member = |file: &str, more: &str| {
+        let trust = store("trust-two.pem");
+        quorum_tls(&format!(
+            "ssl.quorum.keyStore.location={}\nssl.quorum.trustStore.location={}\n{more}",
+            store(file).display(),
+            trust.display()
+        ))
+        .unwrap()
+    };
+    let ok = |server: &Tls, client: &Tls| {
+        let (a, b) = meet(server, client, "localhost");
+        (a.is_ok(), b.is_ok())
+    };
+    let here = |more: &str| member("server.pem", more);
+    let there = member("elsewhere.pem", "");
+    assert_eq!(ok(&there, &here("")), (true, true));
+    assert_eq!(ok(&here(""), &there), (true, true));
+    let strict = "fips-mode=false\n";
+    assert!(!ok(&there, &here(strict)).1, "whom we dial");
+    assert!(!ok(&here(strict), &there).0, "who dials us");
+    assert_eq!(ok(&here(strict), &here(strict)), (true, true));
+    let dials = format!("{strict}ssl.quorum.clientHostnameVerification=false\n");
+    assert!(!ok(&there, &here(&dials)).1);
+    assert_eq!(ok(&here(&dials), &there), (true, true));
+    let none = format!("{strict}ssl.quorum.hostnameVerification=false\n");
+    assert_eq!(ok(&there, &here(&none)), (true, true));
+    assert_eq!(ok(&here(&none), &there), (true, true));
+    // A member whose certificate has its name only: a reverse look-up helps unless it is forbidden.
+    let named = member("self.pem", "");
+    let local = dns_lookup::lookup_addr(&[127, 0, 0, 1].into()).is_ok_and(|h| h == "localhost");
+    assert_eq!(ok(&here(strict), &named).0, local);
+    let never = format!("{strict}ssl.quorum.allowReverseDnsLookup=false\n");
+    assert!(!ok(&here(&never), &named).0);
+}
+
+#[test]
+fn changed_stores_are_taken_if_that_is_configured() {
+    let dir = TempDir::new().unwrap();
+    let location = dir.path().join("server.pem");
+    std::fs::copy(store("server.pem"), &location).unwrap();
+    let at = |more: &str| {
+        let location = location.display();
+        quorum_tls(&tls(&format!("ssl.quorum.keyStore.location={location}\n{more}"))).unwrap()
+    };
+    let (watching, fixed) = (at("sslQuorumReloadCertFiles=true\n"), at(""));
+    let fresh = dir.path().join("fresh.pem");
+    std::fs::copy(store("renewed.pem"), &fresh).unwrap();
+    std::fs::rename(&fresh, &location).unwrap();
+    assert_eq!(shown(&watching, "localhost"), "CN=renewed,O=Test,C=XX");
+    assert_eq!(shown(&fixed, "localhost"), "CN=server,O=Test,C=XX");
+    assert!(quorum_tls("sslQuorumReloadCertFiles=maybe").unwrap_err().contains("true, false"));
+}
+
 #[test]
 fn mistakes_are_told_at_the_start() {
     let key = |file: &str, more: &str| {
@@ -261,7 +339,7 @@ fn mistakes_are_told_at_the_start() {
             "ssl.quorum.trustStore.location",
         ),
         (SASL.replace("fips-mode=false", ""), "fips-mode=false"),
-        (SASL.to_owned(), "cannot be read"),
+        (SASL.to_owned(), "-Djava.security.auth.login.config=FILE"),
     ] {
         let error = refuses(&text);
         assert!(error.contains(why), "{text}: {error}");

@@ -5,17 +5,15 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use common::TestServer;
+use common::{TestServer, stores};
 use tempfile::TempDir;
 
 const MODULE: &str = "org.apache.zookeeper.server.auth.DigestLoginModule";
 
 fn store(file: &str) -> String {
-    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls").join(file);
-    path.display().to_string()
+    stores::store(file).display().to_string()
 }
 
 fn secure_server() -> TestServer {
@@ -140,6 +138,14 @@ fn a_shell_that_logs_in() {
     assert!(out.contains("WatchedEvent state:AuthFailed type:None path:null zxid: -1\n"), "{out}");
     assert!(text(&output.stderr).contains("KeeperErrorCode = AuthFailed for /\n"), "{output:?}");
     assert_eq!(output.status.code(), Some(1));
+    let other = format!("{flags} -Dzookeeper.sasl.clientconfig=Other");
+    let mut sections = fs::read_to_string(&jaas).unwrap();
+    sections.push_str(&format!(
+        "\nOther {{ {MODULE} required username=\"bob\" password=\"secret\"; }};"
+    ));
+    fs::write(&jaas, sections).unwrap();
+    let output = rookeeper(&["cli", "-server", &address, "whoami"], &other);
+    assert!(text(&output.stdout).contains("\nsasl: bob\n"), "{output:?}");
     let off = format!("{flags} -Dzookeeper.sasl.client=false");
     let output = rookeeper(&["cli", "-server", &address, "ls", "/"], &off);
     assert!(text(&output.stdout).ends_with("\n[zookeeper]\n"), "{output:?}");

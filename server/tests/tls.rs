@@ -5,26 +5,21 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
-use std::time::Duration;
 
 use common::members::Members;
+use common::stores::{LIMIT, client_options as client, open, store};
 use common::*;
 use jute::Encode;
 use jute::data::Acl;
 use jute::proto::op;
-use rookeeper::auth::{ClientAuth, Secret, StoreFormat, StoreOptions, Stream, Tls, TlsOptions};
+use rookeeper::auth::{Stream, TlsOptions};
 use rookeeper::server::Server;
 use tempfile::TempDir;
 
-const LIMIT: Duration = Duration::from_secs(60);
 const CLIENT: &str = "1.2.840.113549.1.9.1=#16056140622e63,CN=Client One,OU=A+OU=B,\
                       O=Ex \\\"Q\\\"\\, Inc,ST=CA,C=US";
-
-fn store(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls").join(file)
-}
 
 /// A configuration with a TLS port; `more` may override.
 fn text(more: &str) -> String {
@@ -37,34 +32,8 @@ fn text(more: &str) -> String {
     )
 }
 
-/// A client's end with this key.
-fn client(key: &str) -> TlsOptions {
-    let named = |name: &str, file: &str| StoreOptions {
-        name: name.to_owned(),
-        location: store(file),
-        password: Secret::new(""),
-        password_path: None,
-        format: StoreFormat::Pem,
-    };
-    TlsOptions {
-        prefix: "ssl".to_owned(),
-        protocol: None,
-        single_protocol: false,
-        enabled_protocols: None,
-        cipher_suites: None,
-        key_store: (!key.is_empty()).then(|| named("ssl.keyStore", key)),
-        trust_store: Some(named("ssl.trustStore", "trust.pem")),
-        client_auth: ClientAuth::None,
-        check_server_name: true,
-        check_client_name: false,
-        allow_reverse_dns: false,
-        reload: false,
-    }
-}
-
 fn dial(to: SocketAddr, options: TlsOptions) -> std::io::Result<Stream> {
-    let tls = Tls::open(options).unwrap();
-    Stream::dial(TcpStream::connect(to)?, &tls, "localhost", LIMIT)
+    Stream::dial(TcpStream::connect(to)?, &open(options), "localhost", LIMIT)
 }
 
 /// A plain port that leads to `to` over TLS; closes a connection where the handshake fails.
@@ -367,6 +336,42 @@ fn stores_of_every_type_serve() {
         assert_eq!(word(address, "ruok"), "imok", "{key}");
         server.stop();
     }
+}
+
+#[test]
+fn the_password_of_a_trust_store_may_stand_in_a_file() {
+    let dir = TempDir::new().unwrap();
+    let password = dir.path().join("password");
+    let more = format!(
+        "ssl.trustStore.location={}\nssl.trustStore.password=wrong\n\
+         ssl.trustStore.passwordPath={}\nssl.sslProvider=OPENSSL\nssl.authProvider=x509\n",
+        store("trust.p12").display(),
+        password.display()
+    );
+    std::fs::write(&password, "wrong").unwrap();
+    assert!(refusal(&more).contains("ssl.trustStore.location="));
+    std::fs::write(&password, "secret\n").unwrap();
+    let server = TestServer::configured(&text(&more), "");
+    assert!(who_am_i(tunnel(secure(&server), client("client.pem"))).contains(CLIENT));
+    server.stop();
+}
+
+/// Only quorum ports give up on a first byte that does not come.
+#[test]
+fn nobody_waits_for_first_bytes_of_clients() {
+    let more = "client.portUnification=true\nssl.handshakeDetectionTimeoutMillis=1\n\
+                nio.sessionlessCnxnTimeout=600000";
+    let server = TestServer::configured(&text(more).replace("secureClientPort", "#"), "");
+    let mut silent = TcpStream::connect(server.address()).unwrap();
+    // Takes more than a millisecond.
+    for at in 0..20 {
+        assert_eq!(server.client().create(&format!("/{at}"), b"", 0).err, 0);
+    }
+    silent.write_all(b"ruok").unwrap();
+    let mut answer = String::new();
+    silent.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "imok");
+    server.stop();
 }
 
 #[test]
