@@ -13,6 +13,7 @@
 //! * [`docker`]: containers of our image and of others.
 //! * [`proxy`]: the network between the servers of an ensemble, with links that can be cut.
 //! * [`load`]: the load generator and its floor.
+//! * [`reports`]: what servers tell operators, reduced to its form.
 //! * [`program`]: clients of other languages, whose transcripts are compared.
 //!
 //! The tests are in `tests/`; `setup.sh` brings what they need.
@@ -26,6 +27,7 @@ pub mod load;
 pub mod program;
 pub mod proxy;
 pub mod random;
+pub mod reports;
 pub mod server;
 pub mod walk;
 pub mod wire;

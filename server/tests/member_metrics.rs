@@ -10,11 +10,16 @@ use std::net::TcpStream;
 use common::members::Members;
 use rookeeper::net::view::Mode;
 
-fn mntr(all: &Members, sid: usize) -> BTreeMap<String, String> {
+fn word(all: &Members, sid: usize, word: &[u8]) -> String {
     let mut stream = TcpStream::connect(all.server(sid).addresses()[0]).unwrap();
-    stream.write_all(b"mntr").unwrap();
+    stream.write_all(word).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+fn mntr(all: &Members, sid: usize) -> BTreeMap<String, String> {
+    let text = word(all, sid, b"mntr");
     let pairs = text.lines().filter_map(|line| line.split_once('\t'));
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
@@ -78,6 +83,10 @@ fn roles_are_counted_where_they_are_played() {
     let followed = mntr(&all, follower);
     assert_eq!(followed["zk_peer_state"], "following - broadcast");
     assert!(LEADERS.iter().all(|name| !followed.contains_key(*name)), "{followed:#?}");
+    assert_eq!(client.get("/n0000000000", false).err, 0);
+    all.until("the read is counted", |all| {
+        number(&mntr(all, follower), "zk_cnt_readlatency") >= 1.0
+    });
     for name in [
         "zk_learner_proposal_received_count",
         "zk_learner_commit_received_count",
@@ -119,6 +128,10 @@ fn observers_are_seen_by_their_leader() {
     assert_eq!(number(&observed, "zk_cnt_observer_sync_time"), 1.0);
     let mut client = all.client(4);
     assert_eq!(client.create("/o", b"", 0).err, 0);
+    // Not its own to expire, and known all the same.
+    let dump = word(&all, 4, b"dump");
+    assert!(dump.contains("Global Sessions(1):\n"), "{dump}");
+    assert!(dump.contains(&format!("0x{:x}\t{}ms\n", client.session, client.timeout_ms)), "{dump}");
     let learner = |all: &Members| {
         let learners = all.peer(leader).learners;
         learners.into_iter().find(|learner| learner.sid == 4).unwrap()

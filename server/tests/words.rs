@@ -91,6 +91,9 @@ fn counters_count_and_can_be_reset() {
     let cons = server.word("cons");
     let line = cons.lines().find(|line| line.contains("sid=")).unwrap();
     assert!(line.contains("(queued=0,recved=0,sent=0,"), "{line}");
+    // As Java's: no cxid, and a zxid of -1.
+    assert!(line.contains(",lop=NA,") && !line.contains("lcxid="), "{line}");
+    assert!(line.contains(",lzxid=0xffffffffffffffff,"), "{line}");
     assert_eq!(server.word("srst"), "Server stats reset.\n");
     let srvr = server.word("srvr");
     // This very question is counted.

@@ -13,10 +13,12 @@ pub struct ConnectionStats {
     pub sent: u64,
     /// Op code of the last answered request.
     pub last_op: Option<i32>,
-    /// Xid of the last answered request.
+    /// Xid of the last answered request, -1 after a reset.
     pub last_cxid: i64,
-    /// Zxid in the last reply.
+    /// Zxid in the last reply; it outlives a reset.
     pub last_zxid: Zxid,
+    /// It is from before the last reset.
+    zxid_is_old: bool,
     /// When the last reply was queued.
     pub last_response: Mono,
     /// Latency of the last request, ms.
@@ -41,6 +43,7 @@ impl ConnectionStats {
         self.last_op = Some(op);
         self.last_cxid = i64::from(xid);
         self.last_zxid = zxid;
+        self.zxid_is_old = false;
         self.last_response = now;
         self.last_latency_ms = latency;
         self.total_latency_ms += latency;
@@ -60,10 +63,15 @@ impl ConnectionStats {
         self.total_latency_ms.checked_div(self.answered).unwrap_or(0)
     }
 
+    /// Zxid in the last reply, -1 after a reset.
+    pub fn shown_zxid(&self) -> Zxid {
+        if self.zxid_is_old { Zxid(-1) } else { self.last_zxid }
+    }
+
     /// `crst`.
     pub fn reset(&mut self) {
-        let (last_cxid, last_zxid) = (self.last_cxid, self.last_zxid);
-        *self = Self { last_cxid, last_zxid, ..Self::default() };
+        let last_zxid = self.last_zxid;
+        *self = Self { last_cxid: -1, last_zxid, zxid_is_old: true, ..Self::default() };
     }
 }
 

@@ -137,7 +137,7 @@ impl ServerView for View {
                     established_ms: outbox.accepted.0,
                     last_op: stats.last_op,
                     last_cxid: stats.last_cxid,
-                    last_zxid: stats.last_zxid,
+                    last_zxid: stats.shown_zxid(),
                     last_response: stats.last_response,
                     last_latency_ms: stats.last_latency_ms,
                     min_latency_ms: stats.min_latency_ms(),
@@ -158,7 +158,10 @@ impl ServerView for View {
             let timeout = |id| (id, sessions.timeout_ms(id).unwrap_or_default());
             (buckets, sessions.global_ids().map(timeout).collect::<Vec<_>>())
         });
+        let is_learner = matches!(self.mode(), Mode::Follower | Mode::Observer);
         let tree = self.tree.read();
+        // A learner tracks only its clients; the global sessions are in the database.
+        let sessions = if is_learner { tree.sessions().iter().collect() } else { sessions };
         let ephemerals = tree
             .ephemeral_sessions()
             .map(|session| (session, tree.ephemerals_of(session).collect()))
