@@ -109,6 +109,46 @@ fn a_snapshot_brings_its_database_back() {
 }
 
 #[test]
+fn all_permissions_are_needed_not_one() {
+    let Operated { server, admin } = operated(TempDir::new().unwrap(), "");
+    let ask = |auth: &str| {
+        let mut stream = TcpStream::connect(admin.address()).unwrap();
+        let head = format!(
+            "GET /commands/snapshot HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\
+             Authorization: {auth}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer[9..12]).into_owned()
+    };
+    // The root as it is born is everybody's.
+    assert_eq!(ask("digest u:p"), "200");
+    for nonsense in ["digest", "digest a b", "digest u:p more", "magic u:p", ""] {
+        assert_eq!(ask(nonsense), "401", "{nonsense}");
+    }
+    let mut client = server.client();
+    for perms in [1, 15, 30] {
+        let mut body = Vec::new();
+        jute::Encode::encode("/", &mut body);
+        jute::Encode::encode(&vec![jute::data::Acl::world(perms)], &mut body);
+        jute::Encode::encode(&-1i32, &mut body);
+        let mut auth = Vec::new();
+        let packet = jute::proto::AuthPacket {
+            kind: 0,
+            scheme: Some("digest".into()),
+            auth: Some(b"super:pw"),
+        };
+        jute::Encode::encode(&packet, &mut auth);
+        assert_eq!(client.call(op::AUTH, &auth).err, 0);
+        assert_eq!(client.call(op::SET_ACL, &body).err, 0);
+        assert_eq!(ask("digest u:p"), "403", "{perms} is not all");
+        assert_eq!(ask("digest super:pw"), "200");
+    }
+    server.stop();
+}
+
+#[test]
 fn a_backup_of_another_server_can_be_restored() {
     let Operated { server: old, admin } = operated(TempDir::new().unwrap(), "");
     let mut client = old.client();

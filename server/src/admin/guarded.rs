@@ -41,8 +41,13 @@ pub(super) fn authorize(context: &Context<'_>, command: &str) -> Result<(), Resp
     let Some(header) = context.request.header("authorization") else {
         return Err(refuse(command, 401, "Auth info is missing for the command"));
     };
-    let (scheme, data) = header.split_once(' ').unwrap_or((header, ""));
-    let ip = client_ip(context);
+    // A scheme and its data, or the scheme alone where the data is the connection's.
+    let mut words = header.trim_end_matches(' ').split(' ');
+    let (scheme, data) = (words.next().unwrap_or_default(), words.next());
+    if words.next().is_some() || (data.is_none() && scheme == "digest") {
+        return Err(refuse(command, 401, "Not authenticated"));
+    }
+    let (data, ip) = (data.unwrap_or_default(), client_ip(context));
     match context.guard.may_do_all(scheme, data.as_bytes(), ip) {
         super::Allowed::Yes => Ok(()),
         super::Allowed::NotAuthenticated => Err(refuse(command, 401, "Not authenticated")),

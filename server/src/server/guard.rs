@@ -46,9 +46,11 @@ impl Guard for Guarded {
         let outcome = self.schemes.authenticate(Some(scheme), Some(data), &Remote::new(ip));
         let AuthOutcome::Granted(identities) = outcome else { return Allowed::NotAuthenticated };
         let acl = self.tree.read().root().acl().clone();
-        match self.schemes.check(&acl, PERM_ALL, &identities) {
-            Ok(()) => Allowed::Yes,
-            Err(_) => Allowed::NotAuthorized,
+        // One by one: an entry grants a mask as soon as it has one of its bits.
+        let has = |bit: i32| self.schemes.check(&acl, 1 << bit, &identities).is_ok();
+        match (0..i32::BITS as i32 - PERM_ALL.leading_zeros() as i32).all(has) {
+            true => Allowed::Yes,
+            false => Allowed::NotAuthorized,
         }
     }
 
