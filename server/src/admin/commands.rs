@@ -381,9 +381,19 @@ fn zab_state(context: &Context<'_>) -> Members {
         None => members([("voting", false.into()), ("zabstate", "".into())]),
         Some(peer) => {
             let zxid = context.view.map_or(0, |view| view.tree().last_zxid.0);
+            let own = peer.members.iter().find(|member| member.sid == peer.my_id);
+            let quorum = own.map_or(&[][..], |own| &own.server_addresses);
+            let election = own.map_or(&[][..], |own| &own.election_addresses);
+            let client = own.and_then(|own| own.client_address.clone()).or_else(|| {
+                let (plain, _) = context.view?.addresses();
+                plain.first().map(ToString::to_string)
+            });
             members([
                 ("myid", context.facts.words.options().conf.server_id.into()),
                 ("is_leader", peer.leader.is_some().into()),
+                ("quorum_address", addresses(quorum)),
+                ("election_address", addresses(election)),
+                ("client_address", client.map_or(Json::Null, Json::Text)),
                 ("voting", peer.voting.into()),
                 ("last_zxid", format!("0x{zxid:x}").into()),
                 ("zab_epoch", (zxid >> 32).into()),
@@ -392,4 +402,31 @@ fn zab_state(context: &Context<'_>) -> Members {
             ])
         }
     }
+}
+
+/// What `MultipleAddresses` looks like to Java's JSON mapper. They are this server's own, so all of
+/// them are reachable.
+fn addresses(all: &[String]) -> Json {
+    let texts = |texts: Vec<String>| Json::Array(texts.into_iter().map(Json::Text).collect());
+    let parts = || all.iter().filter_map(|address| address.rsplit_once(':'));
+    let mut ports: Vec<i64> = parts().filter_map(|(_, port)| port.parse().ok()).collect();
+    let mut hosts: Vec<String> =
+        parts().map(|(host, _)| host.trim_matches(['[', ']']).to_owned()).collect();
+    let mut wildcards: Vec<String> = ports.iter().map(|port| format!("0.0.0.0:{port}")).collect();
+    ports.dedup();
+    hosts.dedup();
+    wildcards.dedup();
+    let one = all.first().map_or(Json::Null, |one| one.as_str().into());
+    object([
+        ("empty", all.is_empty().into()),
+        ("all_addresses", texts(all.to_vec())),
+        ("all_ports", Json::Array(ports.into_iter().map(Json::from).collect())),
+        ("all_host_strings", texts(hosts)),
+        ("reachable_address", one.clone()),
+        ("all_reachable_addresses", texts(all.to_vec())),
+        ("all_reachable_addresses_or_all", texts(all.to_vec())),
+        ("reachable_or_one", one.clone()),
+        ("one", one),
+        ("wildcard_addresses", texts(wildcards)),
+    ])
 }

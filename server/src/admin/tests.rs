@@ -3,6 +3,8 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use parking_lot::Mutex;
+
 use super::*;
 use crate::metrics::Metrics;
 use crate::net::fourlw;
@@ -305,6 +307,99 @@ fn proxies_say_who_asks_if_they_are_believed() {
         let (got, _, _) = ask(server.address(), "GET /commands/snapshot", &headers);
         assert_eq!(got, status, "{believed} {forwarded}");
     }
+}
+
+/// Reads a restore's stream piece by piece, and tells how much it has.
+struct Slow(Mutex<std::sync::mpsc::Sender<usize>>);
+
+impl Guard for Slow {
+    fn may_do_all(&self, _scheme: &str, _data: &[u8], _ip: IpAddr) -> Allowed {
+        Allowed::Yes
+    }
+    fn take_snapshot(&self) -> Result<(Zxid, PathBuf), String> {
+        Err("none".to_owned())
+    }
+    fn restore(&self, input: &mut dyn Read) -> Result<Zxid, String> {
+        let mut piece = [0; 1000];
+        let mut all = 0;
+        loop {
+            let read = input.read(&mut piece).map_err(|error| error.to_string())?;
+            if read == 0 {
+                return Ok(Zxid(all as i64));
+            }
+            all += read;
+            // A test that failed listens no more.
+            let _ = self.0.lock().send(all);
+        }
+    }
+}
+
+/// The head of a restore whose body has this length.
+fn post(address: SocketAddr, length: u64) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let head = format!(
+        "POST /commands/restore HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\
+         Authorization: digest super:pw\r\nContent-Length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream
+}
+
+#[test]
+fn what_is_posted_is_read_as_it_comes() {
+    let (told, heard) = std::sync::mpsc::channel();
+    let server = admin(true, Arc::new(Slow(Mutex::new(told))));
+    // A gibibyte is announced, and what is there of it reaches the command before the rest.
+    let mut stream = post(server.address(), 1 << 30);
+    for round in 1..=5 {
+        stream.write_all(&[7; 100_000]).unwrap();
+        while heard.recv().unwrap() < round * 100_000 {}
+    }
+    // Its end does not come: the command fails, and so does nothing else.
+    drop(stream);
+    drop(heard);
+    assert_eq!(ask(server.address(), "GET /commands/ruok", "").0, 200);
+}
+
+#[test]
+fn a_whole_body_is_counted_to_its_end() {
+    let (told, heard) = std::sync::mpsc::channel();
+    let server = admin(true, Arc::new(Slow(Mutex::new(told))));
+    let mut stream = post(server.address(), 300_000);
+    stream.write_all(&[7; 300_000]).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains("\"last_zxid\" : 300000,"), "{answer}");
+    assert!(heard.try_iter().count() >= 300, "in pieces");
+}
+
+#[test]
+fn idle_connections_are_closed() {
+    let (told, _heard) = std::sync::mpsc::channel();
+    let server = admin_with(true, Arc::new(Slow(Mutex::new(told))), |options| {
+        options.idle_timeout = Duration::from_millis(100);
+    });
+    // What comes until the end, or a reset; a timeout fails.
+    let ended = |mut stream: TcpStream, text: &str| {
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        // On a slow machine it may be closed already.
+        let _ = stream.write_all(text.as_bytes());
+        let mut answer = String::new();
+        if let Err(error) = stream.read_to_string(&mut answer) {
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        }
+        answer
+    };
+    let connect = || TcpStream::connect(server.address()).unwrap();
+    // Nothing, and half a head.
+    assert_eq!(ended(connect(), ""), "");
+    assert!(!ended(connect(), "GET /comm").starts_with("HTTP/1.1 200 "));
+    // Behind an answer, and half a body; asked until it came in time.
+    let request = "GET /commands/ruok HTTP/1.1\r\nHost: h\r\n\r\n";
+    while !ended(connect(), request).starts_with("HTTP/1.1 200 ") {}
+    while !ended(post(server.address(), 10), "12345").starts_with("HTTP/1.1 500 ") {}
 }
 
 #[test]
