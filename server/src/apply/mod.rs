@@ -258,9 +258,11 @@ impl Applier {
         self.tree.write().settle()
     }
 
-    /// Goes on with another tree: the history was cut or replaced. No client is connected.
-    pub fn replace(&mut self, tree: DataTree) {
-        drop(self.tree.replace(tree));
+    /// Goes on with another tree: the history was cut or replaced. No client is connected. Returns
+    /// the old one: freeing it takes time that nobody should wait for.
+    #[must_use]
+    pub fn replace(&mut self, tree: DataTree) -> DataTree {
+        self.tree.replace(tree)
     }
 
     /// Puts the text of a membership into `/zookeeper/config`, unless it is there: the transaction

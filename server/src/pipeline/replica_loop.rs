@@ -180,7 +180,7 @@ impl ReplicaLoop {
             Control::Replaced { tree, durable, event } => {
                 self.apply(now);
                 if let Some(tree) = tree {
-                    self.core.applier().replace(*tree);
+                    swap::reclaim(self.core.applier().replace(*tree));
                     self.show_membership(now);
                 }
                 self.snapshots.durable(durable);
@@ -208,15 +208,18 @@ impl ReplicaLoop {
     }
 
     fn begin_swap(&mut self, tree: Box<DataTree>, ordered: swap::Ordered) {
-        let refuse = |why: &str| {
+        let why = if !self.core.is_direct() {
+            Some("a member of an ensemble gets its database from its leader")
+        } else if self.swap.is_some() || self.stopping {
+            Some("the server is busy with another restore, or stopping")
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            swap::reclaim(*tree);
             // Whoever asked may have given up.
             let _ = ordered.send(Err(why.to_owned()));
-        };
-        if !self.core.is_direct() {
-            return refuse("a member of an ensemble gets its database from its leader");
-        }
-        if self.swap.is_some() || self.stopping {
-            return refuse("the server is busy with another restore, or stopping");
+            return;
         }
         self.core.lock().paused = true;
         self.swap = Some(Swap::Waiting(tree, ordered));
@@ -251,7 +254,7 @@ impl ReplicaLoop {
             Ok(durable) => {
                 core.replica.restart(&tree, now);
                 core.durable = durable;
-                applier.replace(*tree);
+                swap::reclaim(applier.replace(*tree));
                 self.snapshots.durable(durable);
                 // What waited was asked of the old database; its connections end.
                 for outbox in self.registry.connections().iter() {
@@ -260,6 +263,7 @@ impl ReplicaLoop {
                 Ok(durable.zxid())
             }
             Err(why) => {
+                swap::reclaim(*tree);
                 let events = waiting.into_iter().map(Event::Request);
                 self.core.run(&mut core, now, events);
                 Err(why)
