@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::ports::free_port;
 use nix::sys::signal::{Signal, kill};
@@ -258,6 +258,38 @@ fn systemd_is_told_what_goes_on() {
 }
 
 #[test]
+fn systemd_is_told_what_a_member_is() {
+    let site = Site::new();
+    fs::create_dir_all(site.path("data")).unwrap();
+    fs::write(site.path("data/myid"), "1\n").unwrap();
+    let member = |sid| format!("server.{sid}=127.0.0.1:{}:{}\n", free_port(), free_port());
+    let text = format!("standaloneEnabled=false\ninitLimit=10\nsyncLimit=5\n{}", member(1));
+    let process = Process(Some(site.command(&[], &text, "").spawn().unwrap()));
+    let await_state = |wanted: &str| loop {
+        let mut buffer = [0; 256];
+        let n = site.notify.recv(&mut buffer).expect("the server reports its state");
+        if String::from_utf8_lossy(&buffer[..n]) == wanted {
+            return;
+        }
+    };
+    await_state("STATUS=Leading 1 voters: 0 followers and 0 observers in sync");
+    process.stop();
+    await_state("STOPPING=1");
+
+    // Alone among two it leads nobody.
+    let site = Site::new();
+    fs::create_dir_all(site.path("data")).unwrap();
+    fs::write(site.path("data/myid"), "1\n").unwrap();
+    let text = format!("initLimit=10\nsyncLimit=5\n{}{}{}", member(1), member(2), member(3));
+    let process = Process(Some(site.command(&[], &text, "").spawn().unwrap()));
+    let mut buffer = [0; 256];
+    let n = site.notify.recv(&mut buffer).expect("the server reports its state");
+    let said = String::from_utf8_lossy(&buffer[..n]).into_owned();
+    assert!(said.starts_with("STATUS=Not serving: looking"), "{said}");
+    process.stop();
+}
+
+#[test]
 fn the_admin_server_obeys_its_keys() {
     let site = Site::new();
     let port = free_port();
@@ -291,6 +323,34 @@ fn the_admin_server_obeys_its_keys() {
     assert_eq!(String::from_utf8(output.stderr).unwrap(), said);
     // Switched off, it does not matter.
     site.start(&format!("{text}admin.enableServer=false\n"), "").stop();
+}
+
+#[test]
+fn a_member_serves_without_its_admin_server() {
+    let site = Site::new();
+    fs::create_dir_all(site.path("data")).unwrap();
+    fs::write(site.path("data/myid"), "1\n").unwrap();
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = format!(
+        "standaloneEnabled=false\ninitLimit=10\nsyncLimit=5\nadmin.serverAddress=127.0.0.1\n\
+         admin.serverPort={}\nserver.1=127.0.0.1:{}:{}\n",
+        busy.local_addr().unwrap().port(),
+        free_port(),
+        free_port()
+    );
+    let process = site.start(&text, "");
+    // Ready says that the process is up; a member serves when it has a quorum.
+    let deadline = Instant::now() + PATIENCE;
+    // Its client port may not be open yet.
+    while TcpStream::connect(("127.0.0.1", site.port)).is_err()
+        || !site.word("srvr").contains("Mode: leader")
+    {
+        assert!(Instant::now() < deadline, "it does not serve");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let log = String::from_utf8(process.stop().stdout).unwrap();
+    let warned = log.lines().find(|line| line.contains("Problem starting AdminServer"));
+    assert!(warned.is_some_and(|line| line.contains("WARN")), "{log}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 
 use super::logging::{self, MyId};
-use super::notify::notify;
+use super::notify::{StatusLine, notify};
 use super::signals::{Asked, Signals};
 use super::{advice, environment, exit};
 use crate::admin::{AdminServer, MetricsServer};
@@ -169,12 +169,9 @@ fn start(flags: &JvmFlags, arguments: &[String], my_id: &MyId) -> Result<i32, En
     if let Some(endpoint) = &endpoint {
         endpoint.set_view(handle.view());
     }
-    notify(match config.is_distributed() {
-        true => "STATUS=Member of an ensemble; srvr tells its mode",
-        false => "STATUS=Standalone, serving clients",
-    });
+    let status = StatusLine::start(handle.view());
     notify("READY=1");
-    let code = wait(&handle, &signals, &words);
+    let code = wait(&handle, &signals, &words, status);
     tell("serverStop", Outcome::Invoked);
     ended(&audit);
     Ok(code)
@@ -224,15 +221,19 @@ fn random() -> u64 {
 }
 
 /// Until the server ends by itself or is told to.
-fn wait(handle: &Arc<Handle>, signals: &Signals, words: &Arc<Words>) -> i32 {
+fn wait(handle: &Arc<Handle>, signals: &Signals, words: &Arc<Words>, status: StatusLine) -> i32 {
     let asked = Arc::new(std::sync::OnceLock::new());
     let listener = {
         let (handle, signals, words, asked) =
             (handle.clone(), *signals, words.clone(), asked.clone());
         move || {
+            let mut status = Some(status);
             loop {
                 match signals.wait() {
                     Ok(Asked::Stop(code)) => {
+                        if let Some(status) = status.take() {
+                            status.end();
+                        }
                         notify("STOPPING=1");
                         notify("STATUS=Closing connections and the log");
                         let _ = asked.set(code);
