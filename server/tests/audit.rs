@@ -13,15 +13,27 @@ use rookeeper::audit::{AuditLog, Options};
 use tempfile::TempDir;
 
 fn audited(work: impl FnOnce(&TestServer)) -> Vec<String> {
+    audited_on(
+        |log| {
+            TestServer::on(TempDir::new().unwrap(), |options| {
+                options.audit = Some(log.clone());
+                options.net.audit = true;
+            })
+        },
+        work,
+    )
+}
+
+fn audited_on(
+    start: impl FnOnce(&Arc<AuditLog>) -> TestServer,
+    work: impl FnOnce(&TestServer),
+) -> Vec<String> {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("zookeeper_audit.log");
     let options =
         Options { file: Some(file.clone()), server_user: "me".into(), ..Options::default() };
     let log = Arc::new(AuditLog::start(options).unwrap());
-    let server = TestServer::on(TempDir::new().unwrap(), |options| {
-        options.audit = Some(log.clone());
-        options.net.audit = true;
-    });
+    let server = start(&log);
     work(&server);
     server.stop();
     log.stop();
@@ -134,4 +146,60 @@ fn a_multi_is_told_one_by_one_or_as_a_failure() {
     assert_eq!((failed, lines.len()), (1, 3), "{lines:#?}");
     line(&lines, "create", "/m", "success");
     line(&lines, "delete", "/m", "success");
+}
+
+#[test]
+fn refused_acls_are_told() {
+    let lines = audited(|server| {
+        let mut client = server.client();
+        client.create("/q", b"", 0);
+        let none = client.call(op::SET_ACL, &set_acl("/none", &[Acl::world(31)]));
+        let invalid = client.call(op::SET_ACL, &set_acl("/q", &[]));
+        assert_eq!((none.err, invalid.err), (-101, -114));
+    });
+    assert!(line(&lines, "setAcl", "/none", "failure").contains("\tacl=world:anyone:cdrwa\t"));
+    assert!(line(&lines, "setAcl", "/q", "failure").contains(" ERROR "));
+}
+
+#[test]
+fn changes_of_the_membership_are_told() {
+    // An ensemble of one.
+    let start = |log: &Arc<AuditLog>| {
+        let dir = TempDir::new().unwrap();
+        std::fs::write(dir.path().join("myid"), "1\n").unwrap();
+        let text = format!(
+            "standaloneEnabled=false\nreconfigEnabled=true\ninitLimit=10\nsyncLimit=5\n\
+             audit.enable=true\nserver.1={}:participant\n",
+            members::address()
+        );
+        let config = config(dir.path(), &text, "-Dzookeeper.skipACL=yes");
+        let mut options = options(&config);
+        options.audit = Some(log.clone());
+        let handle = rookeeper::server::Server::start(options).unwrap();
+        TestServer { handle, dir }
+    };
+    let reconfig = |leaving: &'static str, joining: Option<String>| {
+        jute::proto::ReconfigRequest {
+            joining_servers: joining.map(Into::into),
+            leaving_servers: Some(leaving.into()).filter(|_| !leaving.is_empty()),
+            new_members: None,
+            cur_config_id: -1,
+        }
+        .to_vec()
+    };
+    let lines = audited_on(start, |server| {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !server.handle.view().serving() {
+            assert!(std::time::Instant::now() < deadline, "it does not serve");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let mut client = server.client();
+        let guest = format!("server.2={}:observer;127.0.0.1:1", members::address());
+        assert_eq!(client.call(op::RECONFIG, &reconfig("", Some(guest))).err, 0);
+        // Nobody would be left.
+        assert_ne!(client.call(op::RECONFIG, &reconfig("1", None)).err, 0);
+    });
+    let done = line(&lines, "reconfig", "/zookeeper/config", "success");
+    assert!(done.contains("\tip=127.0.0.1\t"), "{done}");
+    assert!(line(&lines, "reconfig", "/zookeeper/config", "failure").contains(" ERROR "));
 }
