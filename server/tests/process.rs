@@ -161,6 +161,7 @@ fn the_log_begins_with_the_environment() {
     }
     assert!(log.contains(" - INFO  ["), "{log}");
     assert!(!log.contains(" - DEBUG ["), "{log}");
+    assert!(!log.contains("JVM Pause Monitor"), "only if asked for: {log}");
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
 }
 
@@ -395,6 +396,13 @@ fn metrics_have_a_port_of_their_own() {
     let process = site.start(&format!("{text}metricsProvider.exportJvmInfo=false\n"), "");
     assert!(!http(port, "GET /metrics").1.contains("\nprocess_open_fds "));
     process.stop();
+    // Another class shows nothing but what a server is.
+    let null = "metricsProvider.className=org.apache.zookeeper.metrics.impl.NullMetricsProvider\n";
+    let process = site.start(&format!("{null}4lw.commands.whitelist=mntr\n"), "");
+    let mntr = site.word("mntr");
+    let names: Vec<&str> = mntr.lines().filter_map(|l| l.split('\t').next()).collect();
+    assert_eq!(names, ["zk_version", "zk_server_state"], "{mntr}");
+    process.stop();
     // Without the class nobody listens; with a busy port the start fails.
     let process = site.start(&format!("metricsProvider.httpPort={port}\n"), "");
     assert!(refused(port));
@@ -465,7 +473,7 @@ fn the_log_has_the_phrases_of_alerts() {
     use jute::proto::{AuthPacket, op};
 
     let site = Site::new();
-    let text = "4lw.commands.whitelist=*\nmaxClientCnxns=3\nminSessionTimeout=100\ntickTime=100\n\
+    let text = "4lw.commands.whitelist=*\nmaxClientCnxns=3\nmaxSessionTimeout=60000\ntickTime=100\n\
                 enforceQuota=true\naudit.enable=true\njvm.pause.monitor=true\n\
                 jvm.pause.sleep.time.ms=20\njvm.pause.info-threshold.ms=40\n\
                 jvm.pause.warn-threshold.ms=60000\nsnapCount=8\nfsync.warningthresholdms=0\n";
@@ -500,8 +508,23 @@ fn the_log_has_the_phrases_of_alerts() {
     common::Client::raw(address).send_raw(b"\xff\xff\xff\xff");
     let mut ahead = common::Client::raw(address);
     assert_eq!(ahead.greet(0, [0; 16], 10_000, i64::MAX, false), None);
-    let _full: Vec<_> = (0..3).map(|_| common::Client::raw(address)).collect();
-    drop(client);
+    let full: Vec<_> = (0..3).filter_map(|_| TcpStream::connect(address).ok()).collect();
+    let is_refused = |mut stream: &TcpStream| {
+        stream.set_nonblocking(true).unwrap();
+        let would_block = std::io::ErrorKind::WouldBlock;
+        !stream.read(&mut [0]).is_err_and(|error| error.kind() == would_block)
+    };
+    while full.len() == 3 && !full.iter().any(is_refused) {}
+    drop((full, client));
+    // Once it has noticed, whoever asks is the only one.
+    let is_alone = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.write_all(b"cons")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer.matches(" /127.0.0.1:").count() == 1)
+    };
+    while !is_alone().unwrap_or(false) {}
     let output = process.stop();
     let log = String::from_utf8_lossy(&output.stdout).into_owned();
     for phrase in [
@@ -520,7 +543,8 @@ fn the_log_has_the_phrases_of_alerts() {
         "Refusing session(0x0) request for client /127.0.0.1:",
         "Too many connections from /127.0.0.1 - max is 3",
         "Unable to read additional data from client, it probably closed the socket",
-        "Starting JVM Pause Monitor with infoThresholdMs:40",
+        "Starting JVM Pause Monitor with infoThresholdMs:40 warnThresholdMs:60000 and \
+         sleepTimeMs:20",
         "Detected pause in JVM or host machine (eg GC): pause of approximately ",
         "operation=serverStart\tresult=success",
         "operation=serverStop\tresult=invoked",

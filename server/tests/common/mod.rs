@@ -8,7 +8,7 @@ pub mod puppet;
 pub mod stores;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,9 +80,16 @@ pub struct Reply {
 }
 
 impl Client {
-    /// A socket without handshake.
+    /// A socket without handshake. A server that turns it away may do so before the system has
+    /// said that it is connected: then this is one that has ended.
     pub fn raw(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        let stream = TcpStream::connect(address).unwrap_or_else(|error| {
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{address}: {error}");
+            let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+            let ended = TcpStream::connect(elsewhere.local_addr().unwrap()).unwrap();
+            ended.shutdown(Shutdown::Both).unwrap();
+            ended
+        });
         stream.set_nodelay(true).unwrap();
         // Only so that a broken server fails a test instead of hanging it.
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
