@@ -15,6 +15,7 @@ use jute::quorum::{QuorumPacket, SNAPSHOT_SIGNATURE};
 use parking_lot::{Condvar, Mutex};
 use tracing::{debug, info, warn};
 
+use super::door::Door;
 use super::security::Halves;
 use super::{AddressBook, Options, Security, Sink, mesh, spawn};
 use crate::auth::{Cutter, ReadHalf, Stream, WriteHalf};
@@ -35,7 +36,9 @@ const IDENTITIES_MAX: usize = 1024;
 const LINKS_MAX: usize = 1100;
 
 /// Handshakes of learners at once.
-const GREETINGS_MAX: u64 = 256;
+const GREETINGS_MAX: usize = 256;
+/// Of one address.
+const GREETINGS_OF_ONE_MAX: usize = 64;
 
 /// Bytes gathered before they go to the socket.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -57,7 +60,7 @@ struct Shared {
     links: Mutex<HashMap<Link, Arc<Wire>>>,
     next: AtomicU64,
     /// Handshakes of learners going on.
-    greeting: AtomicU64,
+    door: Arc<Door>,
     /// The accept threads of the present leadership run as long as this holds.
     listening: Mutex<Option<Arc<AtomicBool>>>,
     /// The same for observers while we follow.
@@ -101,7 +104,7 @@ impl Links {
             book,
             links: Mutex::default(),
             next: AtomicU64::new(1),
-            greeting: AtomicU64::new(0),
+            door: Door::new(GREETINGS_MAX, GREETINGS_OF_ONE_MAX),
             listening: Mutex::new(None),
             listening_for_observers: Mutex::new(None),
             received: Mutex::default(),
@@ -264,27 +267,23 @@ impl Shared {
 
     /// TLS and SASL of a learner, on a thread of their own: they may take a while.
     fn greet(self: &Arc<Self>, stream: TcpStream) -> io::Result<()> {
-        if self.greeting.fetch_add(1, Ordering::AcqRel) >= GREETINGS_MAX {
-            self.greeting.fetch_sub(1, Ordering::AcqRel);
-            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "too many handshakes"));
-        }
+        let peer = stream.peer_addr()?;
+        let guest = self
+            .door
+            .enter(peer.ip())
+            .ok_or_else(|| io::Error::new(io::ErrorKind::QuotaExceeded, "too many handshakes"))?;
         let shared = self.clone();
-        let spawned = spawn("learner-hello", move || {
-            let peer = stream.peer_addr().ok();
+        spawn("learner-hello", move || {
             let limit = Duration::from_millis(shared.options.handshake_timeout_ms.max(1));
             let greeted = shared.security.accept(stream, limit).and_then(|mut halves| {
                 shared.security.have_log_in(&mut halves, limit)?;
                 Ok(halves)
             });
-            shared.greeting.fetch_sub(1, Ordering::AcqRel);
+            drop(guest);
             if let Err(error) = greeted.and_then(|halves| shared.clone().open(halves, None)) {
-                warn!(?peer, %error, "a learner is refused");
+                warn!(%peer, %error, "a learner is refused");
             }
-        });
-        if spawned.is_err() {
-            self.greeting.fetch_sub(1, Ordering::AcqRel);
-        }
-        spawned
+        })
     }
 
     fn dialled(&self, sid: Sid, to_master: bool) -> io::Result<Halves> {

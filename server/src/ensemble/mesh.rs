@@ -10,13 +10,14 @@ use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jute::quorum::{ELECTION_FRAME_MAX, InitialMessage, InitialProgress, NotificationRecord};
 use parking_lot::{Condvar, Mutex};
 use tracing::{debug, info, warn};
 
+use super::door::Door;
 use super::security::Halves;
 use super::{AddressBook, Options, Security, Sink, spawn};
 use crate::auth::{Cutter, ReadHalf, WriteHalf};
@@ -30,7 +31,9 @@ const PEERS_MAX: usize = 1024;
 const BIND_PAUSE: Duration = Duration::from_secs(1);
 
 /// Handshakes of strangers at once.
-const HANDSHAKES_MAX: u64 = 64;
+const HANDSHAKES_MAX: usize = 64;
+/// Of one address.
+const HANDSHAKES_OF_ONE_MAX: usize = 16;
 
 /// The election port of this server.
 pub(super) struct Mesh {
@@ -43,7 +46,7 @@ struct Shared {
     sink: Sink,
     book: Arc<AddressBook>,
     peers: Mutex<HashMap<Sid, Arc<Peer>>>,
-    handshakes: AtomicU64,
+    door: Arc<Door>,
     stopped: AtomicBool,
     /// Our open ports, to be closed from outside of the threads that accept.
     listeners: Mutex<Vec<TcpListener>>,
@@ -86,7 +89,7 @@ impl Mesh {
             sink,
             book,
             peers: Mutex::default(),
-            handshakes: AtomicU64::new(0),
+            door: Door::new(HANDSHAKES_MAX, HANDSHAKES_OF_ONE_MAX),
             stopped: AtomicBool::new(false),
             listeners: Mutex::default(),
             open: Mutex::default(),
@@ -203,24 +206,21 @@ impl Shared {
                     continue;
                 }
             };
-            if self.handshakes.fetch_add(1, Ordering::AcqRel) >= HANDSHAKES_MAX {
-                self.handshakes.fetch_sub(1, Ordering::AcqRel);
+            let Ok(peer) = stream.peer_addr() else { continue };
+            let Some(guest) = self.door.enter(peer.ip()) else {
+                debug!(%peer, "too many handshakes");
                 continue;
-            }
+            };
             let shared = self.clone();
             let spawned = spawn("election-hello", move || {
-                let peer = stream.peer_addr().ok();
-                if let Some(peer) = peer {
-                    info!("Received connection request from /{peer}");
-                }
+                info!("Received connection request from /{peer}");
                 let result = shared.greeted(stream);
-                shared.handshakes.fetch_sub(1, Ordering::AcqRel);
+                drop(guest);
                 if let Err(error) = result {
-                    warn!(?peer, %error, "election connection refused");
+                    warn!(%peer, %error, "election connection refused");
                 }
             });
             if let Err(error) = spawned {
-                self.handshakes.fetch_sub(1, Ordering::AcqRel);
                 warn!(%error, "cannot start a thread");
             }
         }

@@ -12,6 +12,7 @@
 //!
 //! Must not know: roles, epochs, sessions.
 
+mod door;
 mod links;
 mod mesh;
 mod oracle;
