@@ -6,7 +6,7 @@
 use std::fs;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use rustls::crypto::{CryptoProvider, ring};
@@ -17,6 +17,9 @@ use tracing::{error, info, warn};
 use super::store::{Identity, StoreError, StoreOptions};
 use super::verify::Verifier;
 use super::{dn, names, suites};
+
+/// Between attempts to load stores that could not be loaded again.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// What is asked of a client's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +85,8 @@ pub struct Tls {
 struct Current {
     stamp: Vec<Option<Stamp>>,
     configs: Configs,
+    /// The last reload failed: when, and why.
+    trouble: Option<(Instant, TlsError)>,
 }
 
 #[derive(Debug, Clone)]
@@ -96,6 +101,8 @@ struct Stamp {
     modified: Option<SystemTime>,
     length: u64,
     inode: u64,
+    /// Of its owner and permissions, too: seconds and nanoseconds.
+    changed: (i64, i64),
 }
 
 impl Tls {
@@ -106,7 +113,7 @@ impl Tls {
     pub fn open(options: TlsOptions) -> Result<Self, TlsError> {
         let stamp = stamp(&options);
         let configs = build(&options)?;
-        Ok(Self { options, current: Mutex::new(Current { stamp, configs }) })
+        Ok(Self { options, current: Mutex::new(Current { stamp, configs, trouble: None }) })
     }
 
     /// The server side of a connection.
@@ -191,15 +198,23 @@ impl Tls {
         let mut current = self.current.lock();
         if self.options.reload {
             let stamp = stamp(&self.options);
-            if stamp != current.stamp {
+            // What is in the way may go away without a trace on the files.
+            let again = current.trouble.as_ref().is_some_and(|(at, _)| at.elapsed() >= RETRY);
+            if again || stamp != current.stamp {
                 current.stamp = stamp;
                 let prefix = &self.options.prefix;
+                let before = current.trouble.take().map(|(_, trouble)| trouble);
                 match build(&self.options) {
                     Ok(configs) => {
                         info!("{prefix}: key store and trust store loaded again");
                         current.configs = configs;
                     }
-                    Err(error) => error!("{prefix}: changed stores are not taken: {error}"),
+                    Err(error) => {
+                        if before.as_ref() != Some(&error) {
+                            error!("{prefix}: changed stores are not taken: {error}");
+                        }
+                        current.trouble = Some((Instant::now(), error));
+                    }
                 }
             }
         }
@@ -223,7 +238,8 @@ fn stamp(options: &TlsOptions) -> Vec<Option<Stamp>> {
         .map(|file| {
             let data = fs::metadata(file).ok()?;
             let modified = data.modified().ok();
-            Some(Stamp { modified, length: data.len(), inode: data.ino() })
+            let changed = (data.ctime(), data.ctime_nsec());
+            Some(Stamp { modified, length: data.len(), inode: data.ino(), changed })
         })
         .collect()
 }
@@ -303,4 +319,49 @@ fn parts(
     identity: &Identity,
 ) -> (Vec<CertificateDer<'static>>, rustls::pki_types::PrivateKeyDer<'static>) {
     (identity.chain.clone(), identity.key.clone_key())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::stores::{open, tls_options};
+    use super::*;
+
+    /// Too many open files, for example: the file itself does not change when that is over.
+    #[test]
+    fn a_reload_that_failed_is_tried_again() {
+        let options = tls_options("server.pem", "trust.pem");
+        let tls = open(TlsOptions { reload: true, ..options });
+        let before = tls.server_config().unwrap();
+        let same = |other: &Arc<ServerConfig>| Arc::ptr_eq(&before, other);
+        assert!(same(&tls.server_config().unwrap()), "nothing changed");
+        let failed = |at| {
+            let trouble = TlsError::Setting("too many open files".to_owned());
+            tls.current.lock().trouble = Some((at, trouble));
+        };
+        failed(Instant::now() + RETRY);
+        assert!(same(&tls.server_config().unwrap()), "not at once");
+        failed(Instant::now().checked_sub(RETRY).unwrap());
+        assert!(!same(&tls.server_config().unwrap()));
+        assert!(tls.current.lock().trouble.is_none());
+    }
+
+    #[test]
+    fn permissions_are_a_change() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = tls_options("server.pem", "trust.pem");
+        let key = options.key_store.as_mut().unwrap();
+        let location = dir.path().join("server.pem");
+        fs::copy(&key.location, &location).unwrap();
+        key.location = location.clone();
+        let before = stamp(&options);
+        assert_eq!(before, stamp(&options));
+        // The clock of the file system goes in steps.
+        for mode in [0o600, 0o640].into_iter().cycle() {
+            fs::set_permissions(&location, fs::Permissions::from_mode(mode)).unwrap();
+            if stamp(&options) != before {
+                return;
+            }
+        }
+    }
 }

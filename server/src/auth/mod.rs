@@ -35,4 +35,4 @@ pub use sasl::{
     Exchange, QuorumSasl, QuorumSaslOptions, SaslError, SaslLogin, SaslOptions, SaslUser, Step,
 };
 pub use store::{Secret, StoreError, StoreFormat, StoreOptions};
-pub use stream::{Cutter, ReadHalf, Stream, WriteHalf};
+pub use stream::{Cutter, ReadHalf, Stream, WriteHalf, begins_tls};

@@ -12,10 +12,12 @@ use rustls::Connection;
 
 use super::context::{ClientAuth, Tls};
 
-/// First byte of a TLS handshake.
+/// First byte of a TLS handshake; no frame and no four-letter word begins with it.
 const HANDSHAKE: u8 = 0x16;
 /// Header of a TLS record: enough to tell it from anything else.
 const RECORD_HEADER: usize = 5;
+/// Largest TLS record, header excluded, bytes.
+const RECORD_MAX: u16 = (1 << 14) + 2048;
 /// Bytes read from the socket at once.
 const CHUNK_BYTES: usize = 16 * 1024;
 
@@ -93,8 +95,7 @@ impl Stream {
         let mut first = Vec::new();
         if let Some(detection) = unified {
             first = first_bytes(&socket, detection)?;
-            let is_tls = matches!(first[..], [HANDSHAKE, 3, _, _, _]);
-            if !is_tls {
+            if begins_tls(&first) != Some(true) {
                 return Ok(Self::with(socket, None, first));
             }
         }
@@ -379,6 +380,19 @@ fn shake(
     Ok((tls, early))
 }
 
+/// Whether a connection whose first bytes these are speaks TLS; `None` if more of them must be seen
+/// (`UnifiedServerSocket`, `DualModeSslHandler`).
+pub fn begins_tls(first: &[u8]) -> Option<bool> {
+    match first {
+        [] => None,
+        [HANDSHAKE, _, _, high, low, ..] => {
+            Some(first[1] == 3 && u16::from_be_bytes([*high, *low]) <= RECORD_MAX)
+        }
+        [HANDSHAKE, ..] => None,
+        _ => Some(false),
+    }
+}
+
 /// What a peer sends first: a record header's worth, less only if it cannot become one. Java looks
 /// once; a header that comes in pieces is waited for here.
 fn first_bytes(socket: &TcpStream, limit: Duration) -> io::Result<Vec<u8>> {
@@ -393,7 +407,7 @@ fn first_bytes(socket: &TcpStream, limit: Duration) -> io::Result<Vec<u8>> {
             Err(error) if error.kind() == io::ErrorKind::TimedOut && !first.is_empty() => break,
             Err(error) => return Err(error),
         }
-        if first.first() != Some(&HANDSHAKE) {
+        if begins_tls(&first).is_some() {
             break;
         }
     }

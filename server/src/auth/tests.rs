@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 #[path = "../../tests/common/stores.rs"]
-mod stores;
+pub(super) mod stores;
 
 use self::stores::{
     LIMIT, agree, client_options, meet, open, shown, store, store_options, tls_options as options,
@@ -404,4 +404,22 @@ fn both_directions_at_once() {
             });
         }
     });
+}
+
+#[test]
+fn first_bytes_tell_tls_from_the_rest() {
+    for (first, expected) in [
+        (&b""[..], None),
+        (b"\x16", None),
+        (b"\x16\x03\x01\x02", None),
+        (b"\x16\x03\x01\x02\0", Some(true)),
+        (b"\x16\x03\x03\x48\0more", Some(true)),
+        (b"\x16\x03\x03\x48\x01", Some(false)),
+        (b"\x16\x02\x03\0\x01", Some(false)),
+        (b"\0", Some(false)),
+        (b"ruok", Some(false)),
+        (b"\x15\x03\x01\0\x02", Some(false)),
+    ] {
+        assert_eq!(super::begins_tls(first), expected, "{first:?}");
+    }
 }

@@ -118,10 +118,14 @@ impl Shared {
             match TcpStream::connect_timeout(&address, patience) {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
-                    return match &self.options.dial {
+                    let wire = match &self.options.dial {
                         Some(dial) => dial.dial(stream, host, patience),
                         None => Wire::plain(stream),
                     };
+                    match wire {
+                        Ok(wire) => return Ok(wire),
+                        Err(error) => last = error,
+                    }
                 }
                 Err(error) => last = error,
             }

@@ -15,13 +15,6 @@ use tracing::debug;
 use crate::acl::{AuthOutcome, Identity, Remote, Schemes};
 use crate::auth::{self, ClientAuth, Tls};
 
-/// First byte of a TLS handshake; no frame and no four-letter word begins with it.
-const HANDSHAKE: u8 = 0x16;
-/// Header of a TLS record.
-const RECORD_HEADER: usize = 5;
-/// Largest TLS record, header excluded.
-const RECORD_MAX: usize = (1 << 14) + 2048;
-
 /// A connection that speaks TLS, or may.
 pub(super) struct Secure {
     tls: Arc<Tls>,
@@ -98,13 +91,7 @@ impl Secure {
     pub fn receive(&mut self, bytes: &[u8], plain: &mut Vec<u8>) -> Received {
         if let Stage::Unknown(first) = &mut self.stage {
             first.extend_from_slice(bytes);
-            let is_tls = match first.first_chunk::<RECORD_HEADER>() {
-                _ if first.first() != Some(&HANDSHAKE) => false,
-                None => return Received::Bytes,
-                Some([_, major, _, high, low]) => {
-                    *major == 3 && usize::from(u16::from_be_bytes([*high, *low])) <= RECORD_MAX
-                }
-            };
+            let Some(is_tls) = auth::begins_tls(first) else { return Received::Bytes };
             let first = std::mem::take(first);
             if !is_tls {
                 plain.extend_from_slice(&first);
