@@ -170,7 +170,7 @@ fn a_pod_of_the_example_lives_and_waits_for_the_others() {
 }
 
 /// Probes as they stand in charts, operators and compose files; what they ask, and how.
-const PROBES: [&str; 12] = [
+const PROBES: [&str; 14] = [
     // Charts of Bitnami, and operators that took it from there.
     "echo \"ruok\" | timeout 2 nc -w 2 localhost 2181 | grep imok",
     "echo ruok | timeout 2 nc -w 2 localhost 2181 | grep imok",
@@ -183,7 +183,11 @@ const PROBES: [&str; 12] = [
     "OK=$(echo ruok | nc 127.0.0.1 2181); test \"$OK\" = imok",
     // Other variants of nc.
     "echo ruok | nc -q 1 localhost 2181 | grep imok",
-    // Stackable and compose files: without a whitelist.
+    // Stackable: a shell is all it needs.
+    "exec 3<>/dev/tcp/127.0.0.1/2181 && echo srvr >&3 && grep '^Mode: ' <&3",
+    // Bitnami's with `useAdmin`, by wget: its curl is not in our image.
+    "wget -q -O - http://localhost:8080/commands/ruok | grep error | grep null",
+    // Compose files: without a whitelist.
     "echo srvr | nc localhost 2181 | grep -E 'Mode: (standalone|leader|follower|observer)'",
     "echo srvr | timeout 10 nc -w 2 localhost 2181 | grep Zookeeper",
     "echo mntr | nc localhost 2181 | grep zk_server_state | grep -E 'leader|follower|standalone'",

@@ -18,6 +18,12 @@ fn load(text: &str, flags: &str) -> Config {
 fn keys_reach_the_modules() {
     type Look = fn(&Config) -> String;
     let cases: &[(&str, Look, &str, &str)] = &[
+        (
+            "admin.idleTimeout=1234",
+            |c| c.admin_options().unwrap().unwrap().idle_timeout.as_millis().to_string(),
+            "30000",
+            "1234",
+        ),
         ("globalOutstandingLimit=7", |c| c.net_options().outstanding_max.to_string(), "1000", "7"),
         (
             "jute.maxbuffer.extrasize=5000",
