@@ -27,6 +27,7 @@ pub(super) const JVM_ONLY: &[&str] = &[
     "zookeeper.netty.advancedFlowControl.enabled",
     "zookeeper.nio.directBufferBytes",
     "zookeeper.nio.shutdownTimeout",
+    "zookeeper.observerMaster.sizeLimit",
     "zookeeper.admin.httpVersion",
     "zookeeper.ssl.sslProvider",
     "zookeeper.test.allowDiscontinuousProposals",

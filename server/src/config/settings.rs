@@ -657,8 +657,6 @@ pub struct ElectionSettings {
     pub observer_reconnect_delay_ms: i64,
     /// `observer.election.DelayMs`.
     pub observer_election_delay_ms: i64,
-    /// `observerMaster.sizeLimit`, bytes.
-    pub observer_master_size_limit: i32,
     /// `messageTracker.BufferSize`.
     pub tracker_buffer_size: i32,
     /// `messageTracker.Enabled`.
@@ -708,7 +706,6 @@ impl ElectionSettings {
             follower_nodelay,
             observer_reconnect_delay_ms: p.long("observer.reconnectDelayMs", 0),
             observer_election_delay_ms: p.long("observer.election.DelayMs", 200),
-            observer_master_size_limit: p.int("observerMaster.sizeLimit", 33_554_432),
             tracker_buffer_size: p.int("messageTracker.BufferSize", 10),
             tracker_enabled: p.flag("messageTracker.Enabled", false),
             testing_initial_zxid,

@@ -17,6 +17,7 @@ use tracing::{debug, info, warn};
 
 use super::door::Door;
 use super::security::Halves;
+use super::tracker::Tracker;
 use super::{AddressBook, Options, Security, Sink, mesh, spawn};
 use crate::auth::{Cutter, ReadHalf, Stream, WriteHalf};
 use crate::base::{Proposal, Sid, Zxid};
@@ -70,6 +71,7 @@ struct Shared {
 
 struct Wire {
     stream: Cutter,
+    tracker: Option<Tracker>,
     queue: Mutex<Queue>,
     bell: Condvar,
 }
@@ -86,6 +88,18 @@ enum Item {
     Log { after: Zxid, upto: Zxid },
     Snapshot { zxid: Zxid, cut: Box<Cut>, reader: TreeReader },
     End,
+}
+
+impl Item {
+    /// The packet it begins with.
+    fn name(&self) -> Option<&'static str> {
+        match self {
+            Item::Packet(packet) => Some(packet.name()),
+            Item::Log { .. } => Some("PROPOSAL"),
+            Item::Snapshot { .. } => Some("SNAP"),
+            Item::End => None,
+        }
+    }
 }
 
 impl Links {
@@ -292,7 +306,7 @@ impl Shared {
         let mut failure = io::Error::new(io::ErrorKind::NotFound, "no address is known");
         for address in self.book.of(sid) {
             let port = master_port.unwrap_or(address.quorum_port);
-            match mesh::connect(&super::join(&address.host, port), limit) {
+            match mesh::connect(&self.options, &super::join(&address.host, port), limit) {
                 Ok(stream) => {
                     let dialled = self.security.dial(stream, &address.host, limit);
                     let greeted = dialled.and_then(|mut halves| {
@@ -323,7 +337,11 @@ impl Shared {
         };
         stream.prepare(WRITE_TIMEOUT, nodelay)?;
         let link = Link(self.next.fetch_add(1, Ordering::AcqRel));
-        let wire = Arc::new(Wire { stream, queue: Mutex::default(), bell: Condvar::new() });
+        // A socket that was cut knows it no longer.
+        let peer = stream.peer();
+        let tracker = self.options.tracked.map(Tracker::new);
+        let wire = Wire { stream, tracker, queue: Mutex::default(), bell: Condvar::new() };
+        let wire = Arc::new(wire);
         {
             let mut links = self.links.lock();
             if links.len() >= LINKS_MAX {
@@ -344,16 +362,24 @@ impl Shared {
         })?;
         let from_learner = leader.is_none();
         spawn("link-recv", move || {
-            if let Err(error) = self.read_all(link, reading, from_learner) {
+            if let Err(error) = self.read_all((link, &wire), reading, from_learner) {
                 debug!(link = link.0, %error, "link broke while receiving");
             }
             wire.cut();
+            if let Some(tracker) = &wire.tracker {
+                tracker.dump(peer);
+            }
             self.links.lock().remove(&link);
             (self.sink)(Event::LinkDown(link));
         })
     }
 
-    fn read_all(&self, link: Link, stream: ReadHalf, from_learner: bool) -> io::Result<()> {
+    fn read_all(
+        &self,
+        (link, own): (Link, &Wire),
+        stream: ReadHalf,
+        from_learner: bool,
+    ) -> io::Result<()> {
         let peer = stream.peer();
         let mut input: Box<dyn Read> = Box::new(BufReader::with_capacity(CHUNK_BYTES, stream));
         loop {
@@ -365,6 +391,9 @@ impl Shared {
                     return Err(invalid(error));
                 }
             };
+            if let Some(tracker) = &own.tracker {
+                tracker.received(packet.name());
+            }
             let snapshot = match packet {
                 Packet::Snap(zxid) if !from_learner => Some(zxid),
                 _ => None,
@@ -408,6 +437,9 @@ impl Shared {
                 queue.bytes = 0;
             }
             for item in items.drain(..) {
+                if let (Some(tracker), Some(name)) = (&wire.tracker, item.name()) {
+                    tracker.sent(name);
+                }
                 match item {
                     Item::Packet(packet) => write_packet(&packet, &mut out),
                     Item::Log { after, upto } => {
@@ -565,4 +597,63 @@ fn read_buffer(input: &mut dyn Read, field_max: usize) -> io::Result<Option<Byte
 
 fn invalid(what: impl ToString) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Resolver, SecurityOptions};
+    use super::*;
+    use crate::storage::RealDisk;
+    use crate::tree::TreeOptions;
+    use crate::zab::testing::members;
+
+    /// `leader.nodelay`, `follower.nodelay`: who was dialled, and who dials.
+    #[test]
+    fn both_ends_decide_about_small_packets() {
+        for (leader, follower) in [(true, true), (true, false), (false, true), (false, false)] {
+            let security = SecurityOptions {
+                tls: None,
+                ssl_quorum: false,
+                unified: false,
+                detection_ms: 1,
+                sasl: None,
+            };
+            let options = Options {
+                sid: Sid(1),
+                listen_on_all_ips: false,
+                connect_timeout_ms: 1,
+                handshake_timeout_ms: 1,
+                observer_master_port: None,
+                learner_connect_timeout_ms: 1,
+                keep_alive: false,
+                multi_address: false,
+                bind_attempts: 1,
+                leader_nodelay: leader,
+                follower_nodelay: follower,
+                tracked: None,
+                resolver: Resolver::default(),
+                oracle_path: None,
+                field_max: 1 << 20,
+                queue_bytes_max: 1 << 20,
+                tree: TreeOptions::default(),
+                security: security.clone(),
+            };
+            let security = Arc::new(Security::open(&security).unwrap());
+            let book = Arc::new(AddressBook::new(&Arc::new(members(&[1, 2], &[])), Sid(1)));
+            let nowhere = std::path::Path::new("unused");
+            let dirs = Arc::new(DataDirs::unlocked(Arc::new(RealDisk), nowhere, None));
+            let links = Links::new(options, security, book, dirs, Arc::new(|_| {}));
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            for (dialled, expected) in [(None, leader), (Some(Sid(2)), follower)] {
+                let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                let _far = listener.accept().unwrap();
+                // The same socket, so the same option.
+                let shown = near.try_clone().unwrap();
+                shown.set_nodelay(!expected).unwrap();
+                links.shared.clone().open(Stream::plain(near).split(), dialled).unwrap();
+                assert_eq!(shown.nodelay().unwrap(), expected, "{dialled:?}");
+            }
+            links.stop();
+        }
+    }
 }

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -301,7 +301,9 @@ impl Shared {
         let mut failure = invalid("no address is known");
         let limit = Duration::from_millis(self.options.connect_timeout_ms.max(1));
         for (target, host) in targets {
-            match connect(&target, limit).and_then(|stream| self.introduce(stream, &host)) {
+            match connect(&self.options, &target, limit)
+                .and_then(|stream| self.introduce(stream, &host))
+            {
                 // It will dial us.
                 Ok(_) if sid > self.options.sid => {
                     info!(
@@ -424,9 +426,9 @@ fn host_of(target: &str) -> String {
 }
 
 /// Connects to the first address of a name that answers.
-pub(super) fn connect(target: &str, limit: Duration) -> io::Result<TcpStream> {
+pub(super) fn connect(options: &Options, target: &str, limit: Duration) -> io::Result<TcpStream> {
     let mut failure = invalid("the name has no address");
-    for address in target.to_socket_addrs()?.collect::<Vec<SocketAddr>>() {
+    for address in (options.resolver.0)(target)? {
         match TcpStream::connect_timeout(&address, limit) {
             Ok(stream) => return Ok(stream),
             Err(error) => failure = error,

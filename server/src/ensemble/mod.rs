@@ -17,7 +17,9 @@ mod links;
 mod mesh;
 mod oracle;
 mod security;
+mod tracker;
 
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::PathBuf;
@@ -53,6 +55,27 @@ pub trait MembershipFiles: Send + Sync {
     fn keep_committed(&self, membership: &Membership) -> io::Result<()>;
 }
 
+/// Finds the addresses of `host:port`. Asked for every dial: a name may mean another machine by then
+/// (`QuorumServer.recreateSocketAddresses`).
+#[derive(Clone)]
+pub struct Resolver(pub Arc<Lookup>);
+
+/// See [`Resolver`].
+pub type Lookup = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+
+impl Default for Resolver {
+    /// The system's.
+    fn default() -> Self {
+        Self(Arc::new(|target| Ok(target.to_socket_addrs()?.collect())))
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resolver")
+    }
+}
+
 /// Settings of the sockets between servers. Times in ms.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -80,6 +103,11 @@ pub struct Options {
     pub leader_nodelay: bool,
     /// `follower.nodelay`: TCP_NODELAY on the connection to the leader.
     pub follower_nodelay: bool,
+    /// `messageTracker.Enabled`: how many packets of each direction of a link are remembered
+    /// (`messageTracker.BufferSize`).
+    pub tracked: Option<usize>,
+    /// How names of servers become addresses.
+    pub resolver: Resolver,
     /// `oraclePath`.
     pub oracle_path: Option<PathBuf>,
     /// Largest string or buffer in a packet, bytes: `jute.maxbuffer` plus extra.

@@ -48,6 +48,8 @@ pub struct Options {
     /// `zookeeper.observer.election.DelayMs`: an observer that lost its leader waits for a time drawn
     /// below this before it looks for another, so that not all come at once.
     pub observer_delay_ms: u64,
+    /// `observer.reconnectDelayMs`: the same on top of that; 0 for none.
+    pub observer_reconnect_ms: u64,
     /// For drawing that time.
     pub seed: u64,
     /// `reconfigEnabled`: memberships learned from others are adopted.
@@ -77,6 +79,7 @@ impl Options {
             diff_syncs_max: 100,
             connect_pause_max_ms: 100,
             observer_delay_ms: 200,
+            observer_reconnect_ms: 0,
             seed: 1,
             reconfig_enabled: false,
             observer_master: false,

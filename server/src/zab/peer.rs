@@ -594,12 +594,11 @@ impl Peer {
             self.core.save_epochs(self.core.accepted, epoch, out);
             return;
         }
-        if std::mem::take(&mut self.rests) && self.core.options.observer_delay_ms > 0 {
-            // xorshift: enough to keep observers apart.
-            for shift in [13, -7, 17] {
-                self.dice ^= if shift > 0 { self.dice << shift } else { self.dice >> -shift };
-            }
-            self.rest_until = Some(now.plus_ms(self.dice % self.core.options.observer_delay_ms));
+        if std::mem::take(&mut self.rests) {
+            let options = &self.core.options;
+            let delays = [options.observer_reconnect_ms, options.observer_delay_ms];
+            let rest = delays.map(|delay| if delay > 0 { roll(&mut self.dice) % delay } else { 0 });
+            self.rest_until = Some(now.plus_ms(rest[0].saturating_add(rest[1])));
         }
         if self.rest_until.is_some_and(|at| now < at) {
             return;
@@ -652,4 +651,12 @@ impl Peer {
             }
         }
     }
+}
+
+/// xorshift: enough to keep observers apart.
+fn roll(dice: &mut u64) -> u64 {
+    for shift in [13, -7, 17] {
+        *dice ^= if shift > 0 { *dice << shift } else { *dice >> -shift };
+    }
+    *dice
 }

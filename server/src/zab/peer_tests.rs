@@ -295,6 +295,53 @@ fn observers_look_again_after_a_drawn_delay() {
     assert!(delays.len() > 10, "{delays:?}");
 }
 
+/// `observer.reconnectDelayMs` comes on top, also where the other delay is switched off.
+#[test]
+fn observers_connect_again_after_a_drawn_delay() {
+    let mut delays = std::collections::BTreeSet::new();
+    for seed in 0..20 {
+        let mut bench = Bench::of(4, members(&[1, 2, 3], &[4]), |o| {
+            o.observer_delay_ms = 0;
+            o.observer_reconnect_ms = 5000;
+            o.seed = seed;
+        });
+        bench.hear(3, PeerState::Leading, 3, 1);
+        bench.hear(2, PeerState::Following, 3, 1);
+        bench.feed(Event::Connected { sid: Sid(3), link: Link(1) });
+        let actions = bench.feed(Event::LinkDown(Link(1)));
+        assert!(!notifies(&actions));
+        assert!(notifies(&bench.next(u64::MAX)), "it looks");
+        assert!(bench.now < 5000);
+        delays.insert(bench.now);
+    }
+    assert!(delays.len() > 10, "{delays:?}");
+}
+
+/// Releases before 3.4 sent no protocol version, or a lower one, and knew no LEADERINFO.
+#[test]
+fn learners_must_agree_on_the_epoch_first() {
+    for (protocol, greeted) in [(0, false), (0xffff, false), (0x10000, true), (0x10001, true)] {
+        let mut bench = Bench::new(3, |_| {});
+        bench.hear(1, PeerState::Looking, 3, 1);
+        bench.hear(2, PeerState::Looking, 3, 1);
+        assert_eq!(bench.peer.state(), PeerState::Leading);
+        bench.feed(Event::LinkUp(Link(1)));
+        let hello = Packet::LearnerInfo {
+            observer: false,
+            accepted: Epoch(0),
+            sid: (protocol > 0).then_some(Sid(1)),
+            protocol,
+            config_version: 0,
+        };
+        let out = bench.feed(Event::Packet(Link(1), hello));
+        let told = |a: &Action| matches!(a, Action::Send(Link(1), Packet::LeaderInfo { .. }));
+        let closed = |a: &Action| matches!(a, Action::CloseLink(Link(1), _));
+        let (told, closed) = (out.iter().any(told), out.iter().any(closed));
+        assert_eq!((told, closed), (greeted, !greeted), "{protocol:x}");
+        assert_eq!(bench.peer.state(), PeerState::Leading, "whatever a learner is");
+    }
+}
+
 /// `oraclePath`: with two voters the oracle stands in for the other one, and only while that one
 /// does not follow.
 #[test]
