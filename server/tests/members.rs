@@ -289,7 +289,8 @@ fn missing_permissions_are_seen_before_anything_is_proposed() {
         body
     };
     for (text, proposed) in [("enableEagerACLCheck=true", 0), ("", 3)] {
-        let mut all = Members::new(&["participant", "participant", "observer"], text);
+        let settings = format!("maxSessionTimeout=60000\n{text}");
+        let mut all = Members::new(&["participant", "participant", "observer"], &settings);
         all.start_all(&[1, 2, 3]);
         for sid in 1..=3 {
             let mut client = all.client(sid);
