@@ -188,9 +188,9 @@ fn files_in_trouble() {
     let mut client = Client::connect(handle.addresses()[0]);
     disk.fail_sync_after(0);
     client.send(op::CREATE, &create("/lost", b"", 0));
-    assert!(client.is_closed());
     lines.until("Severe unrecoverable error");
     assert_eq!(handle.stop(), Exit::StorageFailed);
+    assert!(client.is_closed());
 }
 
 #[test]

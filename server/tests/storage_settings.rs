@@ -245,9 +245,9 @@ fn a_log_that_cannot_be_synced_ends_the_server() {
     assert_eq!(client.create("/a", b"", 0).err, 0);
     disk.fail_sync_after(0);
     client.send(op::CREATE, &create("/b", b"", 0));
-    assert!(client.is_closed(), "no answer");
     assert_eq!(handle.wait(), Exit::StorageFailed);
     assert_eq!(handle.stop(), Exit::StorageFailed);
+    assert!(client.is_closed(), "no answer");
     assert_eq!(metrics.unrecoverable_error_count.get(), 1);
 }
 
