@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use compat_tests::ensemble::{Ensemble, Part, sync};
 use compat_tests::program::differences;
@@ -74,6 +75,12 @@ const SETTINGS: [(&str, &str); 6] = [
     // Every acknowledgement is measured, not each thousandth.
     ("leader.ackLoggingFrequency", "1"),
 ];
+
+/// One test at a time: each starts several JVMs.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A server that serves, and where operators ask it.
 struct Asked {
@@ -241,6 +248,7 @@ fn compare_sets(
 
 #[test]
 fn words_have_the_same_form() {
+    let _turn = turn();
     let (a, b) = (scratch("words-java").unwrap(), scratch("words-ours").unwrap());
     let java = words(&alone(Kind::Java(TARGET), a.path(), &[]).server);
     let ours = words(&alone(subject(), b.path(), &[]).server);
@@ -250,6 +258,7 @@ fn words_have_the_same_form() {
 
 #[test]
 fn mntr_has_the_same_keys() {
+    let _turn = turn();
     let (a, b) = (scratch("mntr-java").unwrap(), scratch("mntr-ours").unwrap());
     let java = alone(Kind::Java(TARGET), a.path(), &[]).server.four_letter_word("mntr").unwrap();
     let ours = alone(subject(), b.path(), &[]).server.four_letter_word("mntr").unwrap();
@@ -264,6 +273,7 @@ fn mntr_has_the_same_keys() {
 
 #[test]
 fn the_other_provider_has_the_same_families() {
+    let _turn = turn();
     let mut texts = Vec::new();
     for kind in [Kind::Java(TARGET), subject()] {
         let home = scratch("families").unwrap();
@@ -298,6 +308,7 @@ fn the_other_provider_has_the_same_families() {
 
 #[test]
 fn admin_commands_have_the_same_shape() {
+    let _turn = turn();
     let (a, b) = (scratch("admin-java").unwrap(), scratch("admin-ours").unwrap());
     let mut java = alone(Kind::Java(TARGET), a.path(), &[]);
     let mut ours = alone(subject(), b.path(), &[]);
@@ -424,6 +435,7 @@ fn compare_roles(java: &Roles, ours: &Roles) -> Vec<String> {
 
 #[test]
 fn words_and_commands_agree_in_every_role() {
+    let _turn = turn();
     let (java, names) = ensemble(Kind::Java(TARGET), None, false);
     let (ours, _) = ensemble(subject(), Some(&names), false);
     let found = compare_roles(&java, &ours);
@@ -432,6 +444,7 @@ fn words_and_commands_agree_in_every_role() {
 
 #[test]
 fn families_agree_in_every_role() {
+    let _turn = turn();
     let (java, _) = ensemble(Kind::Java(TARGET), None, true);
     let (ours, _) = ensemble(subject(), None, true);
     let found = compare_roles(&java, &ours);
