@@ -298,11 +298,16 @@ impl TestServer {
     }
 
     /// The answer to a four-letter word.
-    pub fn word(&self, word: &str) -> String {
-        let mut stream = TcpStream::connect(self.address()).unwrap();
-        stream.write_all(word.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+    pub fn word(&self, name: &str) -> String {
+        word(self.address(), name)
     }
+}
+
+/// The answer to a four-letter word.
+pub fn word(address: SocketAddr, name: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(name.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }

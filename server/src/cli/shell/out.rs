@@ -10,8 +10,10 @@ use crate::net::fourlw::java_date;
 
 /// Writes a line to stdout. A reader that is gone is no error of ours; input ends the shell.
 pub(super) fn say(text: impl Display) {
+    // In one piece: the process may end while another thread prints an event.
+    let text = format!("{text}\n");
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// Writes a line to stderr.
