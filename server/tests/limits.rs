@@ -396,3 +396,32 @@ fn the_listen_backlog_is_the_one_asked_for() {
         drop(all);
     }
 }
+
+/// `globalOutstandingLimit`: above it, who has something on its way is not read; others are.
+#[test]
+fn those_who_wait_already_wait_longer() {
+    for (text, of_first) in [("globalOutstandingLimit=1", 1), ("", 2)] {
+        // One thread reads everybody, in the order in which they sent.
+        let all = Stoppable::start(&format!("nio.numWorkerThreads=1\n{text}"));
+        let mut clients: Vec<_> = (0..3).map(|_| all.server.client()).collect();
+        let outstanding = |client: &Client| {
+            let remote = client.stream.local_addr().unwrap();
+            let all = all.server.handle.view().connections();
+            all.iter().find(|c| c.remote == remote).map_or(0, |c| c.outstanding)
+        };
+        all.fill_the_pipeline(&mut clients[0]);
+        clients[1].send(op::CREATE, &create("/second", b"", 0));
+        until("two are on their way", || outstanding(&clients[1]) == 1);
+        clients[0].send(op::CREATE, &create("/third", b"", 0));
+        clients[2].send(op::CREATE, &create("/fourth", b"", 0));
+        until("so is the third client's", || outstanding(&clients[2]) == 1);
+        assert_eq!(outstanding(&clients[0]), of_first, "{text}");
+        all.disk.hold_syncs(false);
+        for (client, answers) in clients.iter_mut().zip([2, 1, 1]) {
+            for _ in 0..answers {
+                assert_eq!(client.read().err, 0, "{text}");
+            }
+        }
+        all.server.stop();
+    }
+}
