@@ -51,9 +51,20 @@ where
             thread.name().unwrap_or("-"),
             meta.line().unwrap_or(0)
         )?;
-        let mut fields = DefaultVisitor::new(writer.by_ref(), true);
+        let mut text = String::new();
+        let mut fields = DefaultVisitor::new(Writer::new(&mut text), true);
         event.record(&mut fields);
         fields.finish()?;
+        // Stricter than Java: what somebody sent cannot begin a line of the log.
+        for part in text.split_inclusive(|c: char| c.is_control() && c != '\t') {
+            match part.chars().next_back().filter(|c| c.is_control() && *c != '\t') {
+                Some(last) => {
+                    let plain = &part[..part.len() - last.len_utf8()];
+                    write!(writer, "{plain}{}", last.escape_default())?;
+                }
+                None => writer.write_str(part)?,
+            }
+        }
         writeln!(writer)
     }
 }
@@ -140,11 +151,17 @@ mod tests {
             tracing::info!("binding to port {}", 2181);
             my_id.set("3".to_owned()).expect("once");
             tracing::warn!(session = 5, "late");
+            tracing::warn!("scheme a\r\n2026-11-21 forged\tü\u{85}\0");
             tracing::debug!("unseen");
         });
         let text = String::from_utf8(sink.0.lock().expect("not poisoned").clone()).expect("UTF-8");
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 2, "{text}");
+        assert_eq!(lines.len(), 3, "{text}");
+        assert!(
+            lines[2].ends_with("scheme a\\r\\n2026-11-21 forged\tü\\u{85}\\u{0}"),
+            "{}",
+            lines[2]
+        );
         let (date, rest) = lines[0].split_at(23);
         let shape: String =
             date.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
