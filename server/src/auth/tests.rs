@@ -233,9 +233,11 @@ fn deadlines_are_for_all_that_is_read() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (mut reader, _writer, cutter) = Stream::plain(listener.accept().unwrap().0).split();
+    let mut more = peer.try_clone().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            for _ in 0..300 {
+            // One less than is waited for.
+            for _ in 0..299 {
                 std::thread::sleep(Duration::from_millis(10));
                 if peer.write_all(b"x").is_err() {
                     return;
@@ -247,6 +249,7 @@ fn deadlines_are_for_all_that_is_read() {
         assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
         // Without one it may take its time.
         reader.set_deadline(None).unwrap();
+        more.write_all(b"y").unwrap();
         reader.read_exact(&mut [0; 1]).unwrap();
         cutter.cut();
     });
