@@ -63,6 +63,8 @@ fn members_agree_who_leads_and_who_votes() {
     let admins: Vec<AdminServer> = (1..=3).map(|sid| beside(&all, sid)).collect();
     let mut client = all.client(leader);
     assert_eq!(client.create("/n", b"", 0).err, 0);
+    // Or it would expire some time, which is a transaction.
+    assert_eq!(client.call(jute::proto::op::CLOSE_SESSION, &[]).err, 0);
     for sid in 1..=3 {
         let admin = &admins[sid - 1];
         let leads = sid == leader;

@@ -268,7 +268,8 @@ echo -e "$( head -n -1 {} )""\n""$( tail -n 1 "$STATIC_CONFIG" )" > $STATIC_CONF
 }
 
 /// What `zu.jar add` and `remove` ask; the new membership without its version.
-fn reconfig(client: &mut Client, joining: Option<&str>, leaving: Option<&str>) -> String {
+fn reconfig(server: &TestServer, joining: Option<&str>, leaving: Option<&str>) -> String {
+    let mut client = server.client();
     let request = ReconfigRequest {
         joining_servers: joining.map(Into::into),
         leaving_servers: leaving.map(Into::into),
@@ -283,7 +284,7 @@ fn reconfig(client: &mut Client, joining: Option<&str>, leaving: Option<&str>) -
             break reply;
         }
         assert!(begun.elapsed() < PATIENCE, "it does not come back");
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(50));
     };
     assert_eq!(reply.err, 0);
     let mut input = jute::Reader::new(&reply.body);
@@ -305,8 +306,7 @@ fn pravegas_operator_scales_up_and_down() {
     assert_eq!(first.role(), "participant");
 
     // A second pod registers as an observer, and starts.
-    let mut client = one.client();
-    let members = reconfig(&mut client, Some(&second.member("observer")), None);
+    let members = reconfig(&one, Some(&second.member("observer")), None);
     assert_eq!(members.lines().count(), 2, "{members}");
     second.write_dynamic(&members);
     let two = second.start(home_2);
@@ -314,8 +314,8 @@ fn pravegas_operator_scales_up_and_down() {
     until("its file says so", || second.role() == "observer");
 
     // Its readiness probe makes it a participant.
-    reconfig(&mut client, None, Some("2"));
-    reconfig(&mut client, Some(&second.member("participant")), None);
+    reconfig(&one, None, Some("2"));
+    reconfig(&one, Some(&second.member("participant")), None);
     until("it follows", || mode(&two) == Some(Mode::Follower));
     until("its file says so", || second.role() == "participant");
     until("so does the other's", || first.role() == "participant");
