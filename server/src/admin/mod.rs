@@ -26,6 +26,7 @@ use parking_lot::RwLock;
 use self::commands::{COMMANDS, Context};
 use self::guarded::RateLimit;
 use self::http::{Content, HttpServer, HttpTls, Request, Response};
+pub use self::json::quoted;
 use crate::auth::{Tls, TlsOptions};
 use crate::base::{Mono, SessionId, Zxid};
 use crate::metrics::{Gauges, Metrics};

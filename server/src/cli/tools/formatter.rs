@@ -11,9 +11,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::tz::TimeZone;
-use jute::data::{Acl, StatPersisted};
+use jute::data::StatPersisted;
 
 use super::{Console, check_file, read_nodes, read_tree, text, warn_if_damaged};
+use crate::admin::quoted;
 use crate::base::SessionId;
 use crate::cli::exit;
 use crate::storage::datadir::names;
@@ -102,9 +103,6 @@ struct Totals {
 impl SnapshotSink for Totals {
     fn session(&mut self, session: SessionId, timeout_ms: i32) -> Result<(), SnapshotError> {
         self.sessions.push((session, timeout_ms));
-        Ok(())
-    }
-    fn acl(&mut self, _: i64, _: Vec<Acl>) -> Result<(), SnapshotError> {
         Ok(())
     }
     fn node(
@@ -198,7 +196,7 @@ impl JsonPrinter<'_> {
             self.out,
             ",{}{{\"name\":{},\"asize\":{length},\"dsize\":{length},\"dev\":0,\"ino\":{}}}",
             if has_children { "[" } else { "" },
-            json_string(name),
+            quoted(name),
             self.inode
         )?;
         if has_children {
@@ -217,24 +215,4 @@ impl JsonPrinter<'_> {
 /// The root is `""`.
 fn is_below(path: &str, parent: &str) -> bool {
     path.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/'))
-}
-
-/// As Jackson quotes: control characters as `\u00XX`, nothing beyond ASCII.
-fn json_string(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            c if u32::from(c) < 0x20 => out.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }

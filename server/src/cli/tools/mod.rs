@@ -27,11 +27,10 @@ use std::io::{self, BufRead, Write};
 use std::path::Path;
 
 use jiff::tz::TimeZone;
-use jute::data::{Acl, StatPersisted};
+use jute::data::StatPersisted;
 
 use self::progress::Counted;
 pub(in crate::cli) use self::progress::Progress;
-use crate::base::SessionId;
 use crate::storage::snapshot::codec::{self, SnapshotError, SnapshotSink};
 use crate::storage::snapshot::compression::Compression;
 use crate::storage::snapshot::reader;
@@ -111,12 +110,6 @@ impl<F> SnapshotSink for Nodes<F>
 where
     F: FnMut(&str, Option<&[u8]>, &StatPersisted) -> Result<(), SnapshotError>,
 {
-    fn session(&mut self, _: SessionId, _: i32) -> Result<(), SnapshotError> {
-        Ok(())
-    }
-    fn acl(&mut self, _: i64, _: Vec<Acl>) -> Result<(), SnapshotError> {
-        Ok(())
-    }
     fn node(
         &mut self,
         path: &str,

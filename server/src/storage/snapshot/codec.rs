@@ -70,12 +70,17 @@ pub enum SnapshotError {
     Invalid(String),
 }
 
-/// Takes what a snapshot holds, in file order.
+/// Takes what a snapshot holds, in file order. Who does not say what to do with sessions and ACLs
+/// passes over them.
 pub trait SnapshotSink {
     /// A session and its timeout in ms.
-    fn session(&mut self, session: SessionId, timeout_ms: i32) -> Result<(), SnapshotError>;
+    fn session(&mut self, _session: SessionId, _timeout_ms: i32) -> Result<(), SnapshotError> {
+        Ok(())
+    }
     /// An entry of the ACL map.
-    fn acl(&mut self, id: i64, list: Vec<Acl>) -> Result<(), SnapshotError>;
+    fn acl(&mut self, _id: i64, _list: Vec<Acl>) -> Result<(), SnapshotError> {
+        Ok(())
+    }
     /// A znode; the root is `""`.
     fn node(
         &mut self,
@@ -111,12 +116,6 @@ impl SnapshotSink for TreeLoader {
 pub struct NoSink;
 
 impl SnapshotSink for NoSink {
-    fn session(&mut self, _: SessionId, _: i32) -> Result<(), SnapshotError> {
-        Ok(())
-    }
-    fn acl(&mut self, _: i64, _: Vec<Acl>) -> Result<(), SnapshotError> {
-        Ok(())
-    }
     fn node(
         &mut self,
         _: &str,
