@@ -294,11 +294,15 @@ impl Ensemble {
     }
 
     /// Compares the tree digests of equal zxids that these servers remember: every 128th zxid has
-    /// one. Returns how many were found at two servers.
+    /// one. A server that found wrong digests remembers them, too, so it is left out. Returns how many
+    /// were found at two servers.
     pub fn digests_compared(&mut self, sids: &[usize]) -> Result<usize> {
         let mut known: BTreeMap<String, (usize, String)> = BTreeMap::new();
         let mut compared = 0;
         for sid in sids {
+            if self.wrong_digests(*sid)? > 0 {
+                continue;
+            }
             // 3.5 does not know the word.
             for line in self.server(*sid).four_letter_word("hash")?.lines() {
                 let Some((zxid, digest)) = line.split_once(": ") else { continue };

@@ -201,7 +201,13 @@ fn a_full_disk_ends_one_member() {
     client.send(jute::proto::op::CREATE, &common::create("/large", &[7; 1 << 17], 0));
     assert_eq!(full.wait(), Exit::StorageFailed);
     assert_eq!(full.stop(), Exit::StorageFailed);
-    all.until("two are enough", |all| (1..=2).all(|sid| all.server(sid).view().serving()));
+    // Serving alone does not tell: they may not have noticed yet that their leader is gone.
+    all.until("two are enough", |all| {
+        (1..=2).all(|sid| {
+            let view = all.server(sid).view();
+            view.serving() && view.peer().is_some_and(|p| p.leader_id.is_some_and(|l| l < 3))
+        })
+    });
     let mut client = all.client(2);
     assert_eq!(client.create("/after", b"", 0).err, 0);
 }
