@@ -2,8 +2,8 @@
 # Runs the tests, the comparison with real Java servers and unmodified clients included.
 #
 # For a Debian 12 machine with a Rust toolchain, as root; installs the rest from package
-# registries. Stops at the first phase that fails and says which; of the compat tests all are run
-# and those that failed are named at the end. Safe to run again.
+# registries. What does not build or is not tidy ends it at once; of the tests all are run, and the
+# phases in which some failed are named at the end. Safe to run again.
 #
 #   scripts/test.sh              everything, the smoke run of the fuzz targets included
 #   scripts/test.sh --no-compat  without Java servers and foreign clients
@@ -50,8 +50,9 @@ cargo build --release -p rookeeper
 phase "lints"
 cargo clippy --workspace --all-targets --quiet -- -D warnings
 
+failed=()
 phase "unit, property, golden, fuzz and in-process tests"
-cargo test --workspace --exclude compat-tests --no-fail-fast
+cargo test --workspace --exclude compat-tests --no-fail-fast || failed+=("in-process")
 
 if [ $compat = yes ]; then
     phase "Java servers and clients: set-up"
@@ -60,16 +61,15 @@ if [ $compat = yes ]; then
 
     # One after the other: each starts servers of its own and two cores are few.
     cargo test -p compat-tests --no-run
-    cargo test -p compat-tests --lib --bins
-    failed=()
+    cargo test -p compat-tests --lib --bins || failed+=("compat-tests' own")
     for file in compat-tests/tests/*.rs; do
         name=$(basename "$file" .rs)
         phase "against real Java servers and unmodified clients: $name"
         cargo test -p compat-tests --test "$name" -- --nocapture || failed+=("$name")
     done
-    if [ ${#failed[@]} -gt 0 ]; then
-        phase "against real Java servers and unmodified clients: ${failed[*]}"
-        exit 1
-    fi
+fi
+if [ ${#failed[@]} -gt 0 ]; then
+    phase "tests: ${failed[*]}"
+    exit 1
 fi
 phase "done: every phase passed"

@@ -32,12 +32,14 @@ impl Installation {
             fs::create_dir(root.join(name)).unwrap();
         }
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts");
-        for entry in fs::read_dir(sources).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_file() {
-                fs::copy(&path, root.join("bin").join(path.file_name().unwrap())).unwrap();
-            }
-        }
+        let scripts = fs::read_dir(sources).unwrap().map(|entry| entry.unwrap().path());
+        // By a process of its own: a file that this one has open for writing, however briefly, may
+        // be inherited by what another test starts just then, and cannot be executed meanwhile.
+        let copied = Command::new("cp")
+            .args(scripts.filter(|path| path.is_file()))
+            .arg(root.join("bin"))
+            .status();
+        assert!(copied.unwrap().success());
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rookeeper"), root.join("bin/rookeeper"))
             .unwrap();
         // What Java leaves behind.
