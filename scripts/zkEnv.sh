@@ -14,31 +14,23 @@ if [ $# -gt 1 ] && [ "--config" = "$1" ]; then
 fi
 
 if [ -z "$ZOOCFGDIR" ]; then
-  if [ -e "${ZOOKEEPER_PREFIX}/conf" ]; then
-    ZOOCFGDIR="${ZOOKEEPER_PREFIX}/conf"
-  elif [ -e "${ZOOKEEPER_PREFIX}/etc/zookeeper" ]; then
-    ZOOCFGDIR="${ZOOKEEPER_PREFIX}/etc/zookeeper"
-  else
-    ZOOCFGDIR="/etc/zookeeper"
-  fi
+  # The first that exists, or the last.
+  for ZOOCFGDIR in "$ZOOKEEPER_PREFIX"/{conf,etc/zookeeper} /etc/zookeeper; do
+    [ -e "$ZOOCFGDIR" ] && break
+  done
 fi
 
-if [ -f "${ZOOCFGDIR}/zookeeper-env.sh" ]; then
-  . "${ZOOCFGDIR}/zookeeper-env.sh"
-fi
-
-ZOOCFG="${ZOOCFGDIR}/${ZOOCFG:-zoo.cfg}"
-
+# It may say which file is the configuration.
+[ ! -f "$ZOOCFGDIR/zookeeper-env.sh" ] || . "$ZOOCFGDIR/zookeeper-env.sh"
+ZOOCFG="$ZOOCFGDIR/${ZOOCFG:-zoo.cfg}"
 # The usual place for JVMFLAGS and SERVER_JVMFLAGS. Of these, -Dname=value counts.
-if [ -f "${ZOOCFGDIR}/java.env" ]; then
-  . "${ZOOCFGDIR}/java.env"
-fi
+[ ! -f "$ZOOCFGDIR/java.env" ] || . "$ZOOCFGDIR/java.env"
 
 ZOO_LOG_DIR="${ZOO_LOG_DIR:-${ZOOKEEPER_PREFIX}/logs}"
 
 # Where a source checkout has its sources; empty in an installed layout.
 ROOKEEPER_SOURCE=""
-if [ -f "${ZOOKEEPER_PREFIX}/Cargo.toml" ] && [ -d "${ZOOKEEPER_PREFIX}/server/src" ]; then
+if [ -f "$ZOOKEEPER_PREFIX/Cargo.toml" ] && [ -d "${ZOOKEEPER_PREFIX}/server/src" ]; then
   ROOKEEPER_SOURCE="$(cd "${ZOOKEEPER_PREFIX}" && pwd)"
 fi
 

@@ -6,15 +6,9 @@
 #
 # <file> is a name in the configuration directory, or a path.
 
-ZOOBIN="${BASH_SOURCE-$0}"
-ZOOBIN="$(dirname "${ZOOBIN}")"
-ZOOBINDIR="$(cd "${ZOOBIN}" && pwd)"
-
-if [ -e "$ZOOBIN/../libexec/zkEnv.sh" ]; then
-  . "$ZOOBINDIR"/../libexec/zkEnv.sh
-else
-  . "$ZOOBINDIR"/zkEnv.sh
-fi
+ZOOBINDIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+for common in "$ZOOBINDIR"/{../libexec/,}zkEnv.sh; do [ -e "$common" ] && break; done
+. "$common"
 
 if [ -n "$JMXPORT" ]; then
   echo "JMXPORT is ignored: there is no JVM. Metrics: mntr, the AdminServer, or" \
@@ -41,15 +35,17 @@ fi
 ZOO_DATADIR="$(config_value dataDir "$ZOOCFG")"
 ZOO_DATALOGDIR="$(config_value dataLogDir "$ZOOCFG")"
 
+# A directory that a mount or zkServer-initialize.sh should have provided.
+need_directory() {
+  if [ ! -d "$2/version-2" ]; then
+    echo "ZooKeeper $1 directory is missing at $2 fix the path or run initialize"
+    exit 1
+  fi
+}
+
 if [ -n "$ZOO_DATADIR_AUTOCREATE_DISABLE" ]; then
-  if [ ! -d "$ZOO_DATADIR/version-2" ]; then
-    echo "ZooKeeper data directory is missing at $ZOO_DATADIR fix the path or run initialize"
-    exit 1
-  fi
-  if [ -n "$ZOO_DATALOGDIR" ] && [ ! -d "$ZOO_DATALOGDIR/version-2" ]; then
-    echo "ZooKeeper txnlog directory is missing at $ZOO_DATALOGDIR fix the path or run initialize"
-    exit 1
-  fi
+  need_directory data "$ZOO_DATADIR"
+  [ -z "$ZOO_DATALOGDIR" ] || need_directory txnlog "$ZOO_DATALOGDIR"
   server_flag "-Dzookeeper.datadir.autocreate=false"
 fi
 

@@ -1,15 +1,9 @@
 #!/usr/bin/env bash
 # Prints sizes of subtrees: <snapshot> <start node> <max depth>
 
-ZOOBIN="${BASH_SOURCE-$0}"
-ZOOBIN="$(dirname "${ZOOBIN}")"
-ZOOBINDIR="$(cd "${ZOOBIN}" && pwd)"
-
-if [ -e "$ZOOBIN/../libexec/zkEnv.sh" ]; then
-  . "$ZOOBINDIR"/../libexec/zkEnv.sh
-else
-  . "$ZOOBINDIR"/zkEnv.sh
-fi
+ZOOBINDIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+for common in "$ZOOBINDIR"/{../libexec/,}zkEnv.sh; do [ -e "$common" ] && break; done
+. "$common"
 
 find_rookeeper
 exec "$ROOKEEPER" summary "$@"

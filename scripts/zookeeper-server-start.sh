@@ -5,9 +5,7 @@
 #
 # KAFKA_OPTS and KAFKA_HEAP_OPTS are read like JVMFLAGS; LOG_DIR is where -daemon writes its output.
 
-ZOOBIN="${BASH_SOURCE-$0}"
-ZOOBIN="$(dirname "${ZOOBIN}")"
-ZOOBINDIR="$(cd "${ZOOBIN}" && pwd)"
+ZOOBINDIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 if [ $# -lt 1 ]; then
   echo "USAGE: $0 [-daemon] zookeeper.properties"

@@ -1,9 +1,7 @@
 #!/usr/bin/env bash
 # Stops the server that zookeeper-server-start.sh started. SIGNAL chooses another signal than TERM.
 
-ZOOBIN="${BASH_SOURCE-$0}"
-ZOOBIN="$(dirname "${ZOOBIN}")"
-ZOOBINDIR="$(cd "${ZOOBIN}" && pwd)"
+ZOOBINDIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 set --
 . "$ZOOBINDIR"/zkEnv.sh
