@@ -12,26 +12,13 @@ use common::lines::Lines;
 use common::members::Members;
 use common::*;
 use jute::Encode;
-use jute::data::Acl;
 use jute::proto::{AuthPacket, op};
-use jute::txn::{CreateTxn, Txn, TxnDigest, TxnHeader};
+use jute::txn::TxnDigest;
 use rookeeper::base::{Proposal, Zxid};
 use rookeeper::server::{Exit, Server};
 use rookeeper::storage::disk::faulty::FaultyDisk;
 use rookeeper::storage::{DataDirs, Durable, Options, RealDisk, TxnLogWriter};
 use tempfile::TempDir;
-
-fn a_create(zxid: Zxid, digest: Option<TxnDigest>) -> Proposal {
-    let txn = CreateTxn {
-        path: Some(format!("/n{zxid}")),
-        data: None,
-        acl: Some(vec![Acl::world(31)]),
-        ephemeral: false,
-        parent_cversion: -1,
-    };
-    let header = TxnHeader { client_id: 7, cxid: 1, zxid: zxid.0, time: 1, kind: op::CREATE };
-    Proposal::encode(header, Txn::Create(txn), digest)
-}
 
 /// Appends to the log of a server that does not run.
 fn append(dir: &Path, last: Zxid, proposal: &Proposal) {
@@ -95,7 +82,7 @@ fn elections_and_synchronisation() {
     lines.until("******* GOODBYE");
     // Of three, one is down and one stopped.
     lines.until("Shutdown called. For the reason ");
-    append(&all.path(apart, "data"), zxid, &a_create(Zxid(zxid.0 + 1), None));
+    append(&all.path(apart, "data"), zxid, &proposals::create(zxid.0 + 1, None));
     all.start_all(&[3]);
     all.until("there is a leader again", |all| all.server(3 - apart).view().serving());
     // The others have no votes for it: it dials them, and one of them has the larger number.
@@ -198,7 +185,7 @@ fn a_log_that_tells_of_another_tree() {
     let lines = Lines::capture();
     let dir = TestServer::start().stop();
     let digest = TxnDigest { version: jute::txn::DIGEST_VERSION, tree_digest: 5 };
-    append(dir.path(), Zxid(0), &a_create(Zxid(1), Some(digest)));
+    append(dir.path(), Zxid(0), &proposals::create(1, Some(digest)));
     let server = TestServer::on(dir, |_| {});
     lines.until("First digest mismatch on txn: 0x1, expected digest is 5, actual digest is ");
     server.stop();

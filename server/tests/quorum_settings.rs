@@ -7,9 +7,10 @@ mod common;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use common::lines::Lines;
 use common::members::{Members, address_on};
 use common::options;
 use common::ports::free_port;
@@ -212,30 +213,10 @@ fn a_full_disk_ends_one_member() {
     assert_eq!(client.create("/after", b"", 0).err, 0);
 }
 
-/// What the log says, from here on.
-fn log() -> Arc<Mutex<Vec<u8>>> {
-    struct Into(Arc<Mutex<Vec<u8>>>);
-    impl Write for Into {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let said = Arc::new(Mutex::new(Vec::new()));
-    let into = said.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_ansi(false).with_writer(move || Into(into.clone())).finish();
-    tracing::subscriber::set_global_default(subscriber).unwrap();
-    said
-}
-
 /// `messageTracker.Enabled`, `messageTracker.BufferSize`.
 #[test]
 fn the_last_packets_of_a_lost_link_are_told() {
-    let said = log();
+    let said = Lines::capture();
     let puppet = Puppet::new();
     let settings = "messageTracker.Enabled=true\nmessageTracker.BufferSize=5\n";
     let mut all = puppet.members(settings);
@@ -252,7 +233,7 @@ fn the_last_packets_of_a_lost_link_are_told() {
     let port = learner.stream.local_addr().unwrap().port();
     drop(learner);
     let lines = |what: &str| -> Vec<String> {
-        let text = String::from_utf8(said.lock().unwrap().clone()).unwrap();
+        let text = said.text();
         let about = format!("{what} /127.0.0.1:{port}");
         text.lines().filter(|line| line.contains(&about)).map(str::to_owned).collect()
     };

@@ -1,13 +1,16 @@
 //! Directories and files: what is created, refused, rolled, cut and deleted.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "common/proposals.rs"]
+mod proposals;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jute::data::Acl;
 use jute::proto::op;
-use jute::txn::{CreateTxn, ErrorTxn, SetDataTxn, Txn, TxnHeader};
+use jute::txn::{ErrorTxn, SetDataTxn, Txn, TxnHeader};
+use proposals::create;
 use rookeeper::base::{Epoch, Proposal, Sid, Zxid};
 use rookeeper::storage::disk::Disk;
 use rookeeper::storage::disk::faulty::FaultyDisk;
@@ -55,18 +58,6 @@ fn set_data(zxid: i64, bytes: usize) -> Proposal {
     let data = Some(vec![b'x'; bytes].into());
     let path = Some("/n".to_owned());
     Proposal::encode(header, Txn::SetData(SetDataTxn { path, data, version: 1 }), None)
-}
-
-fn create(zxid: i64) -> Proposal {
-    let txn = CreateTxn {
-        path: Some(format!("/n{zxid}")),
-        data: None,
-        acl: Some(vec![Acl::world(31)]),
-        ephemeral: false,
-        parent_cversion: -1,
-    };
-    let header = TxnHeader { client_id: 7, cxid: 1, zxid, time: 1, kind: op::CREATE };
-    Proposal::encode(header, Txn::Create(txn), None)
 }
 
 fn error(zxid: i64) -> Proposal {
@@ -390,13 +381,13 @@ fn a_new_history_behind_a_truncation() {
     let restored = start(&dirs, &options).unwrap();
     let mut writer = TxnLogWriter::new(dirs.clone(), &options, restored.last);
     for zxid in 1..=5 {
-        writer.append(&create(zxid)).unwrap();
+        writer.append(&create(zxid, None)).unwrap();
     }
     writer.commit().unwrap();
     let durable = truncate(&dirs, &options, Zxid(3)).unwrap();
     writer.restart_behind(durable);
     for zxid in 4..=6 {
-        writer.append(&create(zxid)).unwrap();
+        writer.append(&create(zxid, None)).unwrap();
         writer.commit().unwrap();
     }
     let restored = start(&dirs, &options).unwrap();
@@ -426,7 +417,7 @@ fn a_received_snapshot_is_the_whole_history() {
     assert_eq!(purge(&dirs, options.field_max, 3, &[]).unwrap().deleted.len(), 4);
     assert_eq!(dirs.replaced().unwrap(), []);
     let mut writer = TxnLogWriter::new(dirs.clone(), &options, restored.last);
-    writer.append(&create(0x1_0000_0001)).unwrap();
+    writer.append(&create(0x1_0000_0001, None)).unwrap();
     writer.commit().unwrap();
     assert_eq!(start(&dirs, &options).unwrap().last.zxid(), Zxid(0x1_0000_0001));
 }
@@ -473,7 +464,7 @@ fn restored_at(zxid: i64) -> Restored {
     let dirs = dirs_of(&FaultyDisk::new());
     let mut restored = start(&dirs, &Options::default()).unwrap();
     for zxid in 1..=zxid {
-        restored.tree.apply(&create(zxid), &mut |_| {});
+        restored.tree.apply(&create(zxid, None), &mut |_| {});
     }
     restored
 }
@@ -509,7 +500,7 @@ fn with_snapshots(snapshots: &[i64], zxids: i64) -> (FaultyDisk, Arc<DataDirs>) 
     let mut restored = start(&dirs, &options).unwrap();
     let mut writer = TxnLogWriter::new(dirs.clone(), &options, restored.last);
     for zxid in 1..=zxids {
-        let proposal = create(zxid);
+        let proposal = create(zxid, None);
         restored.tree.apply(&proposal, &mut |_| {});
         writer.append(&proposal).unwrap();
         restored.last = writer.commit().unwrap().durable;

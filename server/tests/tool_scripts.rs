@@ -1,15 +1,14 @@
 //! The scripts of the tools: arguments and exit codes go through, JVM flags do not disturb.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "common/proposals.rs"]
+mod proposals;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use jute::data::Acl;
-use jute::proto::op;
-use jute::txn::{CreateTxn, Txn, TxnHeader};
-use rookeeper::base::Proposal;
 use rookeeper::storage::{
     DataDirs, Options, OwnedTreeSource, RealDisk, TxnLogWriter, restore, write_snapshot,
 };
@@ -139,15 +138,7 @@ fn cleanup() {
         let mut restored = restore(&dirs, &options, TreeOptions::default()).unwrap();
         let mut writer = TxnLogWriter::new(dirs.clone(), &options, restored.last);
         for zxid in 1..=6 {
-            let txn = CreateTxn {
-                path: Some(format!("/n{zxid}")),
-                data: None,
-                acl: Some(vec![Acl::world(31)]),
-                ephemeral: false,
-                parent_cversion: -1,
-            };
-            let header = TxnHeader { client_id: 1, cxid: 1, zxid, time: 1, kind: op::CREATE };
-            let proposal = Proposal::encode(header, Txn::Create(txn), None);
+            let proposal = proposals::create(zxid, None);
             restored.tree.apply(&proposal, &mut |_| {});
             writer.append(&proposal).unwrap();
             writer.roll().unwrap();

@@ -4,6 +4,7 @@
 pub mod lines;
 pub mod members;
 pub mod ports;
+pub mod proposals;
 pub mod puppet;
 pub mod stores;
 
