@@ -43,7 +43,7 @@ fn exists(client: &mut Client, path: &str) -> bool {
 /// Another connection of the same session.
 fn again(all: &Members, sid: usize, client: &Client) -> Client {
     let mut other = all.raw(sid);
-    let found = other.handshake(client.session, client.passwd, 4000, 0);
+    let found = other.handshake(client.session, client.passwd, 20_000, 0);
     assert_eq!(found, Some(client.session));
     other
 }
@@ -104,7 +104,7 @@ fn a_session_outlives_the_server_it_was_on() {
     // Nor is the leader needed: the new one gives every session its full time again, then lets
     // those go that nobody asks for.
     let mut silent = all.raw(leader);
-    silent.handshake(0, [0; 16], 400, 0).unwrap();
+    silent.handshake(0, [0; 16], 4000, 0).unwrap();
     assert_eq!(silent.create("/silent", b"", EPHEMERAL).err, 0);
     all.stop(leader);
     assert!(client.is_closed() && silent.is_closed());
@@ -126,21 +126,26 @@ fn a_session_outlives_the_server_it_was_on() {
 fn a_learner_tells_who_is_alive() {
     let all = three();
     let leader = all.leader();
-    for learner in [3 - leader, 3] {
+    let mut idle = [3 - leader, 3].map(|learner| {
         let mut idle = all.raw(learner);
-        assert_eq!(idle.handshake(0, [0; 16], 2000, 0), Some(idle.session));
+        assert_eq!(idle.handshake(0, [0; 16], 4000, 0), Some(idle.session));
         let path = format!("/idle-{learner}");
         assert_eq!(idle.create(&path, b"", EPHEMERAL).err, 0);
-        let begun = Instant::now();
-        // Three timeouts with nothing but pings.
-        while begun.elapsed() < Duration::from_secs(6) {
+        (idle, path)
+    });
+    let begun = Instant::now();
+    // More than two timeouts with nothing but pings.
+    while begun.elapsed() < Duration::from_secs(9) {
+        for (idle, _) in &mut idle {
             idle.send_raw(&common::request(-2, op::PING, &[]));
             assert_eq!(idle.read().xid, -2);
-            std::thread::sleep(Duration::from_millis(100));
         }
-        let mut other = all.client(leader);
-        assert!(exists(&mut other, &path));
-        // And who is not.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let mut other = all.client(leader);
+    assert!(idle.iter().all(|(_, path)| exists(&mut other, path)));
+    // And who is not.
+    for (idle, path) in idle {
         drop(idle);
         all.until("the session expired", |_| !exists(&mut other, &path));
     }

@@ -102,7 +102,7 @@ fn an_observer_finds_a_follower_and_another_when_it_is_gone() {
 
     // A session on it is kept alive through the master.
     let mut silent = all.raw(4);
-    silent.handshake(0, [0; 16], 1000, 0).unwrap();
+    silent.handshake(0, [0; 16], 4000, 0).unwrap();
     assert_eq!(silent.create("/silent", b"", EPHEMERAL).err, 0);
     drop(silent);
     let mut there = all.client(leader);

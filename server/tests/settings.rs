@@ -51,7 +51,7 @@ fn timeout_of(server: &TestServer, asked: i32) -> i32 {
 fn session_timeouts_follow_tick_time_and_limits() {
     for (text, least, most) in [
         ("tickTime=500", 1000, 10_000),
-        ("minSessionTimeout=7", 7, 60_000),
+        ("minSessionTimeout=700", 700, 60_000),
         ("maxSessionTimeout=6001", 6000, 6001),
         ("tickTime=100\nminSessionTimeout=-1\nmaxSessionTimeout=-1", 200, 2000),
     ] {

@@ -75,7 +75,8 @@ impl Members {
             false => "clientPort=0\nclientPortAddress=127.0.0.1\n",
         };
         let text = format!(
-            "tickTime=200\ninitLimit=60\nsyncLimit=30\ndataDir={}\npreAllocSize=64\n{client}{}\n{lines}",
+            "tickTime=200\nmaxSessionTimeout=20000\ninitLimit=60\nsyncLimit=30\ndataDir={}\n\
+             preAllocSize=64\n{client}{}\n{lines}",
             data.display(),
             settings.replace("noClientPort", "")
         );

@@ -100,7 +100,7 @@ impl Client {
     /// A new session of ten seconds.
     pub fn connect(address: SocketAddr) -> Self {
         let mut client = Self::raw(address);
-        client.handshake(0, [0; 16], 10_000, 0).expect("a session");
+        client.handshake(0, [0; 16], 20_000, 0).expect("a session");
         client
     }
 
