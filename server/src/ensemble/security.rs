@@ -211,6 +211,8 @@ mod tests {
         let mut halves = security.accept(accepted, LIMIT).unwrap();
         security.have_log_in(&mut halves, Duration::from_millis(100)).unwrap();
         peer.write_all(b"def").unwrap();
+        // A loss must fail the test, not hang it.
+        halves.0.set_deadline(Some(LIMIT)).unwrap();
         let mut said = [0; 6];
         io::Read::read_exact(&mut halves.0, &mut said).unwrap();
         assert_eq!(&said, b"abcdef");
