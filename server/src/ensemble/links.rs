@@ -186,11 +186,7 @@ impl Links {
     }
 
     pub(super) fn send(&self, link: Link, packet: Packet) {
-        let bytes = match &packet {
-            Packet::Proposal(p) | Packet::Inform(p) => 64 + p.payload.len(),
-            Packet::Request(request) => 64 + request.body.len(),
-            _ => 64,
-        };
+        let bytes = packet.weight();
         self.push(link, Item::Packet(packet), bytes);
     }
 

@@ -99,9 +99,13 @@ pub struct Parts {
 pub struct PipelineBox(Arc<CoreBox>);
 
 impl PipelineBox {
-    /// Posts an event for the zab core.
+    /// Posts an event for the zab core; packets wait for room.
     pub fn post(&self, event: zab::Event) {
-        self.0.post(Control::Zab(Box::new(event)));
+        let bytes = match &event {
+            zab::Event::Packet(_, packet) => packet.weight(),
+            _ => return self.0.post(Control::Zab(Box::new(event))),
+        };
+        self.0.post_when_room(Control::Zab(Box::new(event)), bytes);
     }
 }
 

@@ -114,7 +114,13 @@ impl ReplicaLoop {
     }
 
     /// The loop. Ends when stopped and everything proposed is applied, or when the log fails.
-    pub fn run(mut self, first: Vec<zab::Action>) {
+    pub fn run(self, first: Vec<zab::Action>) {
+        let inbox = self.inbox.clone();
+        self.run_to_the_end(first);
+        inbox.close();
+    }
+
+    fn run_to_the_end(mut self, first: Vec<zab::Action>) {
         let now = clock::now();
         self.show_membership(now);
         self.keeps_no_log = self.observes_without_log();

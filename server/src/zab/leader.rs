@@ -18,6 +18,7 @@ mod commit;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::asked::Asked;
 use super::broadcast::Broadcast;
 use super::core::{Core, Leave};
 use super::discovery::{Discovery, EPOCH_MAX};
@@ -71,6 +72,7 @@ pub(super) struct Learner {
     pub(super) observer: bool,
     pub(super) patience: Patience,
     limit: AckLimit,
+    asked: Asked,
     /// How it is being brought up to date, until it acked NEWLEADER.
     pub(super) syncing: Option<SyncKind>,
     /// On its disk up to here.
@@ -218,6 +220,7 @@ impl Leader {
             observer: false,
             patience: Patience::new(now, core.init_ms()),
             limit: AckLimit::default(),
+            asked: Asked::default(),
             syncing: None,
             acked: Zxid(i64::MIN),
         };
@@ -270,10 +273,15 @@ impl Leader {
                 None
             }
             Packet::Request(request) if learner.has_acked() => {
-                if self.is_established() {
-                    out.push(Action::Request(link, request));
+                let (proposed, committed) = (self.broadcast.proposed(), self.broadcast.committed());
+                if !learner.asked.more(request.weight(), proposed, committed) {
+                    Some("the learner asks more than can be answered")
+                } else {
+                    if self.is_established() {
+                        out.push(Action::Request(link, request));
+                    }
+                    None
                 }
-                None
             }
             _ => Some("a packet a learner must not send now"),
         };

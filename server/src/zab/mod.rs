@@ -18,6 +18,7 @@
 //!
 //! Must not know: sockets, files, the tree, clients. Transactions are opaque but for their zxid.
 
+mod asked;
 mod broadcast;
 mod core;
 mod discovery;

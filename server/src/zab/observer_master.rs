@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use jute::proto::op;
 
+use super::asked::{Load, OBSERVER_MAX, OBSERVERS_MAX};
 use super::core::Core;
 use super::liveness::Patience;
 use super::sync::{LogAnswer, Ours, Plan, plan};
@@ -21,7 +22,13 @@ use super::{Action, LearnerStatus, Link, Packet};
 use crate::base::{Mono, SessionId, Sid, Zxid};
 
 /// Observers connected at once; more are refused.
-const OBSERVERS_MAX: usize = 1000;
+const CONNECTED_MAX: usize = 1000;
+
+/// Sessions of observers that the leader is told of at once; Java's leaders read about a megabyte.
+const TOUCHED_MAX: usize = 1_000_000;
+
+/// Bytes that a question about a session, or a sync, is counted as.
+const QUESTION_BYTES: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -39,6 +46,8 @@ struct Observer {
     patience: Patience,
     /// It has everything up to here, or gets it by the sync.
     has: Zxid,
+    /// What it waits for.
+    asked: Load,
 }
 
 /// The observers of one follower, as long as it follows.
@@ -52,6 +61,10 @@ pub(super) struct ObserverMaster {
     revalidations: VecDeque<(SessionId, Option<Link>)>,
     /// Syncs on their way, in order.
     syncs: VecDeque<Option<Link>>,
+    /// Writes of observers on their way, by session, in order: the observer and their bytes.
+    writes: BTreeMap<SessionId, VecDeque<(Link, usize)>>,
+    /// What observers wait for, also those that are gone: the answers still come.
+    asked: Load,
 }
 
 impl ObserverMaster {
@@ -63,6 +76,8 @@ impl ObserverMaster {
             next_ping: now.plus_ms(core.options.tick_ms / 2),
             revalidations: VecDeque::new(),
             syncs: VecDeque::new(),
+            writes: BTreeMap::new(),
+            asked: Load::default(),
         }
     }
 
@@ -93,14 +108,14 @@ impl ObserverMaster {
     // Events.
 
     pub(super) fn link_up(&mut self, now: Mono, link: Link, core: &Core, out: &mut Vec<Action>) {
-        if self.observers.len() >= OBSERVERS_MAX {
+        if self.observers.len() >= CONNECTED_MAX {
             out.push(Action::CloseLink(link, "too many observers"));
             return;
         }
         let patience = Patience::new(now, core.init_ms());
-        let has = Zxid(i64::MIN);
-        self.observers
-            .insert(link, Observer { stage: Stage::Greeting, sid: Sid(-1), patience, has });
+        let (has, asked) = (Zxid(i64::MIN), Load::default());
+        let observer = Observer { stage: Stage::Greeting, sid: Sid(-1), patience, has, asked };
+        self.observers.insert(link, observer);
     }
 
     pub(super) fn link_down(&mut self, link: Link) {
@@ -138,8 +153,7 @@ impl ObserverMaster {
             Packet::AckEpoch { last, .. }
                 if last.epoch() == core.current && last > core.history.applied().max(start) =>
             {
-                self.observers.remove(&link);
-                out.push(Action::CloseLink(link, "the observer is ahead of us"));
+                self.drop_observer(link, "the observer is ahead of us", out);
             }
             Packet::AckEpoch { last, .. } if observer.stage == Stage::WaitAck => {
                 self.start_sync(link, last.max(Zxid::ZERO), LogAnswer::Unknown, core, out);
@@ -153,21 +167,37 @@ impl ObserverMaster {
             Packet::Ping { touched: sessions, .. }
                 if matches!(observer.stage, Stage::Syncing | Stage::Serving) =>
             {
-                touched.extend(sessions.unwrap_or_default());
+                let sessions = sessions.unwrap_or_default();
+                if touched.len() + sessions.len() > TOUCHED_MAX {
+                    self.drop_observer(
+                        link,
+                        "the observer has more sessions than can be told",
+                        out,
+                    );
+                } else {
+                    touched.extend(sessions);
+                }
             }
             Packet::Revalidate { session, .. } if serving => {
-                self.revalidations.push_back((session, Some(link)));
-                out.push(Action::Send(leader, packet));
+                if self.may_ask(link, QUESTION_BYTES, out) {
+                    self.revalidations.push_back((session, Some(link)));
+                    out.push(Action::Send(leader, packet));
+                }
             }
             Packet::Request(ref request) if serving => {
-                if request.op == op::SYNC {
-                    self.syncs.push_back(Some(link));
+                let sync = request.op == op::SYNC;
+                let bytes = if sync { QUESTION_BYTES } else { request.weight() };
+                if self.may_ask(link, bytes, out) {
+                    if sync {
+                        self.syncs.push_back(Some(link));
+                    } else {
+                        self.writes.entry(request.session).or_default().push_back((link, bytes));
+                    }
+                    out.push(Action::Send(leader, packet));
                 }
-                out.push(Action::Send(leader, packet));
             }
             _ => {
-                self.observers.remove(&link);
-                out.push(Action::CloseLink(link, "a packet an observer must not send now"));
+                self.drop_observer(link, "a packet an observer must not send now", out);
             }
         }
     }
@@ -220,12 +250,55 @@ impl ObserverMaster {
     /// The leader's answer about a session: which observer asked, if one did.
     pub(super) fn asked_about(&mut self, session: SessionId) -> Option<Link> {
         let at = self.revalidations.iter().position(|(asked, _)| *asked == session)?;
-        self.revalidations.remove(at)?.1
+        let link = self.revalidations.remove(at)?.1;
+        self.answered(link, QUESTION_BYTES)
     }
 
     /// The oldest sync is complete: which observer asked, if one did.
     pub(super) fn synced(&mut self) -> Option<Link> {
-        self.syncs.pop_front().flatten()
+        let link = self.syncs.pop_front().flatten();
+        self.answered(link, QUESTION_BYTES)
+    }
+
+    // How much observers ask.
+
+    /// Counts one more; an observer that asks too much is closed instead.
+    fn may_ask(&mut self, link: Link, bytes: usize, out: &mut Vec<Action>) -> bool {
+        let Some(observer) = self.observers.get_mut(&link) else { return false };
+        observer.asked.add(bytes);
+        self.asked.add(bytes);
+        let too_much = observer.asked.exceeds(OBSERVER_MAX) || self.asked.exceeds(OBSERVERS_MAX);
+        if too_much {
+            self.asked.remove(bytes);
+            self.drop_observer(link, "the observer asks more than can be answered", out);
+        }
+        !too_much
+    }
+
+    fn answered(&mut self, link: Option<Link>, bytes: usize) -> Option<Link> {
+        let link = link?;
+        self.asked.remove(bytes);
+        if let Some(observer) = self.observers.get_mut(&link) {
+            observer.asked.remove(bytes);
+        }
+        Some(link)
+    }
+
+    /// A write of this session is committed.
+    fn written(&mut self, session: SessionId) {
+        let Some(writes) = self.writes.get_mut(&session) else { return };
+        let write = writes.pop_front();
+        if writes.is_empty() {
+            self.writes.remove(&session);
+        }
+        if let Some((link, bytes)) = write {
+            self.answered(Some(link), bytes);
+        }
+    }
+
+    fn drop_observer(&mut self, link: Link, why: &'static str, out: &mut Vec<Action>) {
+        self.observers.remove(&link);
+        out.push(Action::CloseLink(link, why));
     }
 
     // Broadcast.
@@ -237,6 +310,9 @@ impl ObserverMaster {
         let after = std::mem::replace(&mut self.relayed, upto);
         for proposal in core.history.after(after).take_while(|p| p.zxid() <= upto) {
             let zxid = proposal.zxid();
+            if !self.writes.is_empty() {
+                self.written(SessionId(proposal.header.client_id));
+            }
             for (link, observer) in &self.observers {
                 if !matches!(observer.stage, Stage::Syncing | Stage::Serving)
                     || zxid <= observer.has

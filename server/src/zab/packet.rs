@@ -25,6 +25,15 @@ pub struct ForwardedRequest {
     pub identities: Option<Vec<Id>>,
 }
 
+impl ForwardedRequest {
+    /// About how many bytes of memory it takes.
+    pub fn weight(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let ids = self.identities.iter().flatten();
+        64 + self.body.len() + ids.map(|id| 48 + text(&id.scheme) + text(&id.id)).sum::<usize>()
+    }
+}
+
 /// A packet between learner and leader. `L` learner, `F` follower, `O` observer, `M` leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Packet {
@@ -118,6 +127,18 @@ pub enum Packet {
 }
 
 impl Packet {
+    /// About how many bytes of memory it takes.
+    pub fn weight(&self) -> usize {
+        64 + match self {
+            Packet::Proposal(proposal)
+            | Packet::Inform(proposal)
+            | Packet::InformAndActivate { proposal, .. } => 128 + proposal.payload.len(),
+            Packet::Request(request) => request.weight(),
+            Packet::Ping { touched, .. } => 16 * touched.as_ref().map_or(0, Vec::len),
+            _ => 0,
+        }
+    }
+
     /// Name on the wire, for traces and logs.
     pub fn name(&self) -> &'static str {
         match self {

@@ -3,14 +3,17 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use jute::proto::op;
 use jute::txn::{SetDataTxn, Txn, TxnHeader};
 
 use super::testing::members;
 use super::{
-    Action, Event, Link, Membership, NOTIFICATION_VERSION, Notification, Options, Packet, Peer,
-    PeerState, Restored, Vote,
+    Action, Event, ForwardedRequest, Link, Membership, NOTIFICATION_VERSION, Notification, Options,
+    Packet, Peer, PeerState, Restored, Vote,
 };
-use crate::base::{Epoch, Mono, Proposal, Sid, Zxid};
+use super::{asked, testing};
+use crate::base::{Epoch, Mono, Proposal, SessionId, Sid, Zxid};
 
 /// One server of three, and its clock.
 struct Bench {
@@ -339,6 +342,135 @@ fn learners_must_agree_on_the_epoch_first() {
         let (told, closed) = (out.iter().any(told), out.iter().any(closed));
         assert_eq!((told, closed), (greeted, !greeted), "{protocol:x}");
         assert_eq!(bench.peer.state(), PeerState::Leading, "whatever a learner is");
+    }
+}
+
+fn closed(actions: &[Action], link: Link) -> bool {
+    actions.iter().any(|a| matches!(a, Action::CloseLink(closed, _) if *closed == link))
+}
+
+fn asks(op: i32, session: i64, body: usize) -> Packet {
+    let session = SessionId(session);
+    let body = Bytes::from(vec![0; body]);
+    Packet::Request(ForwardedRequest { session, cxid: 1, op, body, identities: None })
+}
+
+/// An observer that floods its master loses its link; others and the master's leader notice
+/// nothing. One that waits for its answers may ask for ever.
+#[test]
+fn an_observer_may_not_ask_without_end() {
+    let leader = Link(1);
+    let come = |bench: &mut Bench, link: u64| {
+        let link = Link(link);
+        bench.feed(Event::LinkUp(link));
+        let info = Packet::LearnerInfo {
+            observer: true,
+            accepted: Epoch(0),
+            sid: Some(Sid(link.0 as i64)),
+            protocol: jute::quorum::PROTOCOL_VERSION,
+            config_version: 0,
+        };
+        bench.feed(Event::Packet(link, info));
+        let ack = Packet::AckEpoch { last: Zxid::ZERO, current: Some(Epoch(0)) };
+        bench.feed(Event::Packet(link, ack));
+        bench.feed(Event::Packet(link, Packet::Ack(Zxid::new(Epoch(1), 0))));
+        link
+    };
+    let question = |n: usize| Packet::Revalidate { session: SessionId(n as i64), timeout_ms: 1 };
+    let count = asked::OBSERVER_MAX.count;
+    let large = 1 << 20;
+    let floods: [(&dyn Fn(usize) -> Packet, usize); 4] = [
+        (&question, count),
+        (&|_| asks(op::SYNC, 1, 0), count),
+        (&|n| asks(op::SET_DATA, n as i64, 0), count),
+        (&|_| asks(op::SET_DATA, 1, large), asked::OBSERVER_MAX.bytes / large - 1),
+    ];
+    for (kind, (flood, max)) in floods.into_iter().enumerate() {
+        let mut bench = Bench::new(2, |o| o.observer_master = true);
+        bench.follow();
+        let (bad, good) = (come(&mut bench, 8), come(&mut bench, 9));
+        for n in 0..max {
+            let out = bench.feed(Event::Packet(bad, flood(n)));
+            assert!(!closed(&out, bad), "{kind}: {n} of {max}");
+        }
+        let out = bench.feed(Event::Packet(bad, flood(max)));
+        assert!(closed(&out, bad) || kind == 3, "{kind}");
+        let out = bench.feed(Event::Packet(bad, flood(max + 1)));
+        assert!(!out.iter().any(|a| matches!(a, Action::Send(..))), "{kind}: it is gone");
+        let out = bench.feed(Event::Packet(good, asks(op::SYNC, 2, 0)));
+        assert!(matches!(out[..], [Action::Send(Link(1), Packet::Request(_))]), "{out:?}");
+    }
+
+    let mut bench = Bench::new(2, |o| o.observer_master = true);
+    bench.follow();
+    let good = come(&mut bench, 9);
+    let ask = |bench: &mut Bench, packet: &Packet| {
+        let out = bench.feed(Event::Packet(good, packet.clone()));
+        assert!(matches!(out[..], [Action::Send(Link(1), _)]), "{out:?}");
+    };
+    let (sync, write) = (asks(op::SYNC, 1, 0), asks(op::SET_DATA, 1, large));
+    for _ in 0..count / 2 + 2 {
+        ask(&mut bench, &question(1));
+        ask(&mut bench, &sync);
+        let answer = Packet::Revalidated { session: SessionId(1), valid: true };
+        bench.feed(Event::Packet(leader, answer));
+        bench.feed(Event::Packet(leader, Packet::Sync));
+    }
+    for n in 1..asked::OBSERVERS_MAX.bytes / large + 2 {
+        ask(&mut bench, &write);
+        let zxid = Zxid::new(Epoch(1), n as u32);
+        bench.feed(Event::Packet(leader, Packet::Proposal(testing::proposal(zxid.0))));
+        bench.feed(Event::Packet(leader, Packet::Commit(zxid)));
+        bench.feed(Event::Durable(zxid));
+    }
+}
+
+/// A learner that floods its leader loses its link; the leadership goes on.
+#[test]
+fn a_learner_may_not_ask_without_end() {
+    let large = 1 << 20;
+    let fitting = asked::REQUEST_BYTES_MAX / large - 1;
+    for (body, max, commits) in
+        [(0, asked::REQUESTS_MAX, false), (large, fitting, false), (large, fitting, true)]
+    {
+        let mut bench = Bench::of(3, members(&[1, 2, 3], &[]), |_| {});
+        bench.hear(1, PeerState::Looking, 3, 1);
+        bench.hear(2, PeerState::Looking, 3, 1);
+        for sid in [1, 2] {
+            bench.feed(Event::LinkUp(Link(sid)));
+            let info = Packet::LearnerInfo {
+                observer: false,
+                accepted: Epoch(0),
+                sid: Some(Sid(sid as i64)),
+                protocol: jute::quorum::PROTOCOL_VERSION,
+                config_version: 0,
+            };
+            bench.feed(Event::Packet(Link(sid), info));
+            let ack = Packet::AckEpoch { last: Zxid::ZERO, current: Some(Epoch(0)) };
+            bench.feed(Event::Packet(Link(sid), ack));
+            bench.feed(Event::Packet(Link(sid), Packet::Ack(Zxid::new(Epoch(1), 0))));
+        }
+        assert!(bench.peer.is_serving());
+        // Something is outstanding, or nothing ever.
+        let zxid = bench.peer.next_zxid().unwrap();
+        bench.feed(Event::Propose(testing::proposal(zxid.0)));
+        if commits {
+            bench.feed(Event::Durable(zxid));
+            bench.feed(Event::Packet(Link(2), Packet::Ack(zxid)));
+        }
+        let packet = asks(op::SYNC, 1, body);
+        let mut refused = None;
+        for n in 0..max + 2 {
+            if closed(&bench.feed(Event::Packet(Link(1), packet.clone())), Link(1)) {
+                refused = Some(n);
+                break;
+            }
+        }
+        assert_eq!(refused.is_some(), !commits, "{body} {refused:?}");
+        assert!(refused.is_none_or(|n| n + 1 >= max), "{refused:?} of {max}");
+        assert!(bench.peer.is_serving());
+        let out = bench.feed(Event::Packet(Link(2), asks(op::SYNC, 2, 0)));
+        assert!(matches!(out[..], [Action::Request(Link(2), _)]), "{out:?}");
     }
 }
 
