@@ -11,6 +11,21 @@ use crate::zab::{Notification, Packet, PeerState};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation(pub String);
 
+/// What a learner heard on its link to the leader, or to an observer master.
+#[derive(Debug, Clone, Copy)]
+pub struct Heard {
+    /// The epoch of LEADERINFO.
+    pub epoch: Option<Epoch>,
+    /// The last transaction ahead of NEWLEADER.
+    pub before_new_leader: Zxid,
+}
+
+impl Default for Heard {
+    fn default() -> Self {
+        Heard { epoch: None, before_new_leader: Zxid(i64::MIN) }
+    }
+}
+
 /// What must never happen, in any run.
 #[derive(Debug, Default)]
 pub struct Checker {
@@ -27,6 +42,8 @@ pub struct Checker {
     pub acked_count: u64,
     /// Last cxid per session, in history order.
     sessions: HashMap<SessionId, i32>,
+    /// Syncs that came to a leader: what it had proposed by then.
+    syncs: HashMap<i32, Zxid>,
 }
 
 impl Checker {
@@ -136,16 +153,59 @@ impl Checker {
         self.acked_count += 1;
     }
 
-    /// A packet leaves a node. `epoch_heard` and `before_new_leader` are what came on this link:
-    /// the epoch of LEADERINFO, the last transaction ahead of NEWLEADER.
+    /// A leader that had proposed everything up to `proposed` is asked to sync.
+    pub fn sync_asked(&mut self, number: i32, proposed: Zxid) {
+        self.syncs.insert(number, proposed);
+    }
+
+    /// A client is told that the node it asked, which is at `tree`, has everything that was proposed
+    /// when its sync came to the leader.
+    pub fn synced(&mut self, sid: Sid, number: i32, tree: Zxid) -> Result<(), Violation> {
+        match self.syncs.remove(&number) {
+            Some(proposed) if tree >= proposed => Ok(()),
+            Some(proposed) => Err(Violation(format!(
+                "SYNC: node {sid} answers at {tree} a sync that must wait for {proposed}"
+            ))),
+            None => Err(Violation(format!("SYNC: node {sid} answers, but no leader was asked"))),
+        }
+    }
+
+    /// A packet leaves an observer or its observer master on the link between them.
+    pub fn relayed(
+        &mut self,
+        sid: Sid,
+        packet: &Packet,
+        disk: &Disk,
+        heard: Heard,
+    ) -> Result<(), Violation> {
+        match packet {
+            Packet::NewLeader { epoch, .. } | Packet::LeaderInfo { epoch }
+                if !self.leaders.contains_key(epoch) =>
+            {
+                Err(Violation(format!(
+                    "ONE-LEADER: node {sid} tells of epoch {epoch} without leader"
+                )))
+            }
+            Packet::NewLeader { .. } => Ok(()),
+            Packet::Inform(proposal) if !self.history.contains_key(&proposal.zxid()) => {
+                let zxid = proposal.zxid();
+                Err(Violation(format!("COMMITTED-ONLY: node {sid} tells an observer of {zxid}")))
+            }
+            Packet::Commit(zxid) if !self.history.contains_key(zxid) => {
+                Err(Violation(format!("COMMITTED-ONLY: node {sid} sends an observer {zxid}")))
+            }
+            packet => self.sent(sid, packet, disk, heard),
+        }
+    }
+
+    /// A packet leaves a node. `heard` is what came on this link.
     #[allow(clippy::collapsible_match)] // what is checked, apart from when
     pub fn sent(
         &mut self,
         sid: Sid,
         packet: &Packet,
         disk: &Disk,
-        epoch_heard: Option<Epoch>,
-        before_new_leader: Zxid,
+        heard: Heard,
     ) -> Result<(), Violation> {
         let broken =
             |name: &str, what: String| Err(Violation(format!("{name}: node {sid} {what}")));
@@ -165,7 +225,7 @@ impl Checker {
                 }
             }
             Packet::Ack(zxid) => {
-                if disk.durable() < before_new_leader {
+                if disk.durable() < heard.before_new_leader {
                     return broken(
                         "EPOCH-AFTER-HISTORY",
                         format!("acks epoch {} without all of its history", zxid.epoch()),
@@ -180,7 +240,7 @@ impl Checker {
                 }
             }
             Packet::AckEpoch { .. } => {
-                if epoch_heard.is_some_and(|epoch| disk.accepted < epoch) {
+                if heard.epoch.is_some_and(|epoch| disk.accepted < epoch) {
                     let has = disk.accepted;
                     return broken("EPOCH-BEFORE-ACK", format!("accepts with acceptedEpoch {has}"));
                 }

@@ -1,12 +1,30 @@
-//! Clients: each connects to some serving node, writes and syncs, and remembers what it was
-//! promised.
+//! Clients: each connects to some serving node, asks it about the session it had before, writes and
+//! syncs, and remembers what it was promised.
 
 use bytes::Bytes;
 use jute::proto::op;
 
+use super::check::Violation;
 use super::world::{Next, World};
 use crate::base::{SessionId, Zxid};
 use crate::zab::{Event, ForwardedRequest, Serving};
+
+/// How long a client waits for an answer; then it tries another node.
+const PATIENCE_US: u64 = 5_000_000;
+
+/// Ticks on top of that when all is well: then it must get its answer, or lose its node.
+const PATIENCE_TICKS: u64 = 10;
+
+/// What a client waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// The write with this cxid.
+    Write(i32),
+    /// The sync with this number.
+    Sync(i32),
+    /// Does the session it had live?
+    Session(SessionId),
+}
 
 /// One client. Each connection is a session of its own.
 #[derive(Debug, Default)]
@@ -15,12 +33,15 @@ pub(super) struct Client {
     node: Option<usize>,
     session: SessionId,
     cxid: i32,
-    /// The write that is not answered yet.
-    waiting: Option<i32>,
-    /// When it gave up waiting, it reconnects.
-    patience_us: u64,
+    /// What is not answered yet, and since when.
+    waiting: Option<(Waiting, u64)>,
     /// It never goes to a node that has seen less.
     seen: Zxid,
+}
+
+/// What leaders know of a session. Every third one ended long ago.
+pub(super) fn lives(session: SessionId) -> bool {
+    session.0 % 3 != 0
 }
 
 impl World {
@@ -28,8 +49,14 @@ impl World {
         let pause = self.random.between(2_000, self.options.think_us.max(2_001));
         self.schedule(pause, 0, 0, Next::Client(id));
         let Some(node) = self.clients[id].node else { return self.client_connects(id) };
-        if self.clients[id].waiting.is_some() {
-            if self.clients[id].patience_us < self.now {
+        if let Some((waiting, since)) = self.clients[id].waiting {
+            let healed = self.healed_at.is_some_and(|healed| healed < since);
+            let ticks = if healed { PATIENCE_TICKS } else { 0 };
+            if since + PATIENCE_US + ticks * self.options.tick_ms * 1000 < self.now {
+                if healed {
+                    let text = format!("PROGRESS: node {} does not answer {waiting:?}", node + 1);
+                    return self.fail(Err(Violation(text)));
+                }
                 self.clients[id].node = None;
                 self.clients[id].waiting = None;
             }
@@ -39,7 +66,7 @@ impl World {
         let client = &mut self.clients[id];
         if tree < client.seen {
             let text = format!("ZXID-MONOTONE: client {id} saw {} and now {tree}", client.seen);
-            self.fail(Err(super::check::Violation(text)));
+            self.fail(Err(Violation(text)));
             return;
         }
         client.seen = tree;
@@ -55,25 +82,26 @@ impl World {
 
     fn client_connects(&mut self, id: usize) {
         let node = self.random.below(self.nodes.len() as u64) as usize;
-        if self.nodes[node].serving.is_none() || self.nodes[node].tree.zxid < self.clients[id].seen
-        {
+        let Some(serving) = self.nodes[node].serving else { return };
+        if self.nodes[node].tree.zxid < self.clients[id].seen {
             return;
         }
         self.next_session += 1;
-        let session = SessionId(self.next_session);
         let client = &mut self.clients[id];
+        let before = std::mem::replace(&mut client.session, SessionId(self.next_session));
         client.node = Some(node);
-        client.session = session;
         client.cxid = 0;
         client.waiting = None;
+        if before.0 != 0 && serving != Serving::Leader {
+            client.waiting = Some((Waiting::Session(before), self.now));
+            self.drive(node, Event::Revalidate(before, 10_000));
+        }
     }
 
     fn client_writes(&mut self, id: usize, node: usize) {
-        let now = self.now;
         let client = &mut self.clients[id];
         client.cxid += 1;
-        client.waiting = Some(client.cxid);
-        client.patience_us = now + 5_000_000;
+        client.waiting = Some((Waiting::Write(client.cxid), self.now));
         let request = ForwardedRequest {
             session: client.session,
             cxid: client.cxid,
@@ -85,15 +113,18 @@ impl World {
     }
 
     fn client_syncs(&mut self, id: usize, node: usize) {
+        self.next_sync += 1;
+        let number = self.next_sync;
+        self.clients[id].waiting = Some((Waiting::Sync(number), self.now));
         let request = ForwardedRequest {
             session: self.clients[id].session,
-            cxid: id as i32,
+            cxid: number,
             op: op::SYNC,
             body: Bytes::new(),
             identities: Some(Vec::new()),
         };
         if self.nodes[node].serving != Some(Serving::Leader) {
-            self.nodes[node].syncs.push_back(id as u64);
+            self.nodes[node].syncs.push_back(number);
         }
         self.submit(node, request);
     }
@@ -107,8 +138,29 @@ impl World {
         }
     }
 
-    pub(super) fn sync_done(&mut self, _client: usize) {
-        self.syncs_done += 1;
+    /// A node answers a sync. Its client may be gone.
+    pub(super) fn sync_done(&mut self, node: usize, number: i32) {
+        let (sid, tree) = (self.nodes[node].sid, self.nodes[node].tree.zxid);
+        let result = self.checker.synced(sid, number, tree);
+        self.fail(result);
+        self.client_answered(node, Waiting::Sync(number));
+    }
+
+    /// A node answers whether a session lives. Its client may be gone.
+    pub(super) fn session_answered(&mut self, node: usize, session: SessionId, valid: bool) {
+        if valid != lives(session) {
+            let text = format!("SESSION: node {} says {valid} of {session}", node + 1);
+            self.fail(Err(Violation(text)));
+        }
+        self.client_answered(node, Waiting::Session(session));
+    }
+
+    fn client_answered(&mut self, node: usize, answer: Waiting) {
+        for client in &mut self.clients {
+            if client.node == Some(node) && client.waiting.is_some_and(|(w, _)| w == answer) {
+                client.waiting = None;
+            }
+        }
     }
 
     /// A node applied a write: does one of its clients wait for it?
@@ -122,7 +174,7 @@ impl World {
         for client in &mut self.clients {
             if client.node == Some(node)
                 && client.session == session
-                && client.waiting == Some(cxid)
+                && client.waiting.is_some_and(|(waiting, _)| waiting == Waiting::Write(cxid))
             {
                 client.waiting = None;
                 client.seen = zxid;

@@ -4,7 +4,7 @@
 //!
 //! A run has two phases. First faults, and only safety is judged. Then the world heals, and the
 //! ensemble must elect, catch up and answer within a bounded time. The judges (`check`) see wire
-//! traffic and applied transactions only.
+//! traffic, applied transactions and what clients are answered only.
 //!
 //! Start at [`run`]; `world` is the machine, `disk` and `faults` what can break, `clients` who
 //! asks.
@@ -49,6 +49,8 @@ pub struct SimOptions {
     pub window: usize,
     /// Observers that may be sent snapshots at once.
     pub snap_syncs: usize,
+    /// `observerMasterPort`: followers serve the observers, not the leader.
+    pub observer_masters: bool,
     /// Lines `group.N` and `weight.N` of the membership; empty for majorities.
     pub counting: String,
     /// Length of the first phase, in ms.
@@ -80,6 +82,8 @@ impl SimOptions {
             storm_ms: 60_000,
             faults: Faults::draw(&mut random),
             snap_syncs: *random.pick(&[1, 10]),
+            // From a stream of its own: whoever came later changes nothing for the others.
+            observer_masters: voters > 1 && Random::new(seed ^ 0x6d61_7374).chance(600_000),
             counting: String::new(),
             mutations: Mutations::default(),
             trace: false,
@@ -157,7 +161,8 @@ pub fn run_seed(seed: u64, mutations: Mutations) -> Result<Report, Box<Report>> 
             smallest = fewer;
         }
     }
-    let calm: [fn(&mut SimOptions); 5] = [
+    let calm: [fn(&mut SimOptions); 6] = [
+        |o| o.observer_masters = false,
         |o| o.faults.kill_at_action_ppm = 0,
         |o| o.faults.fsync_fails_ppm = 0,
         |o| o.faults.vote_again_ppm = 0,
@@ -188,6 +193,7 @@ impl World {
         for index in 0..self.nodes.len() {
             self.start(index);
         }
+        self.healed_at = Some(self.now);
         let limit_ms = 20_000 + 60 * self.options.tick_ms;
         let deadline = self.now + limit_ms * 1000;
         let target = self.checker.acked_count + 5;

@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
+use super::check::Heard;
 use super::disk::State;
 use super::world::{Next, World};
-use crate::base::{Epoch, Sid, Zxid};
+use crate::base::Sid;
 use crate::zab::{Event, Link, Notification, Packet};
 
 /// What travels on a link.
@@ -35,9 +36,10 @@ pub(super) struct Wire {
     queues: [VecDeque<Item>; 2],
     last_arrival: [u64; 2],
     stalled: [bool; 2],
-    pub(super) epoch_heard: Option<Epoch>,
-    /// Last transaction the learner got before NEWLEADER.
-    pub(super) before_new_leader: Zxid,
+    /// Dialled at the port for observers.
+    pub(super) to_master: bool,
+    /// What the learner heard on it.
+    pub(super) heard: Heard,
     new_leader_heard: bool,
 }
 
@@ -97,11 +99,13 @@ impl World {
         }
     }
 
-    pub(super) fn dial(&mut self, from: usize, sid: Sid) {
+    pub(super) fn dial(&mut self, from: usize, sid: Sid, to_master: bool) {
         let life = self.nodes[from].life;
         let Some(to) = self.index(sid) else { return };
         let reachable = !self.cut[from][to] && !self.cut[to][from];
-        if !reachable || self.nodes[to].peer.is_none() || !self.nodes[to].listening {
+        let node = &self.nodes[to];
+        let listening = if to_master { node.listening_for_observers } else { node.listening };
+        if !reachable || node.peer.is_none() || !listening {
             let delay = if reachable { 1_000 } else { 500_000 };
             self.schedule(delay, from, life, Next::Event(Event::ConnectFailed(sid)));
             return;
@@ -114,8 +118,8 @@ impl World {
             queues: [VecDeque::new(), VecDeque::new()],
             last_arrival: [0, 0],
             stalled: [false, false],
-            epoch_heard: None,
-            before_new_leader: Zxid(i64::MIN),
+            to_master,
+            heard: Heard::default(),
             new_leader_heard: false,
         };
         self.wires.insert(link, wire);
@@ -169,10 +173,10 @@ impl World {
         match wire.queues[side].pop_front() {
             Some(Item::Packet(packet)) => {
                 match &packet {
-                    Packet::LeaderInfo { epoch } => wire.epoch_heard = Some(*epoch),
+                    Packet::LeaderInfo { epoch } => wire.heard.epoch = Some(*epoch),
                     Packet::NewLeader { .. } => wire.new_leader_heard = true,
                     Packet::Proposal(p) | Packet::Inform(p) if !wire.new_leader_heard => {
-                        wire.before_new_leader = p.zxid();
+                        wire.heard.before_new_leader = p.zxid();
                     }
                     _ => {}
                 }

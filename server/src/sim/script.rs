@@ -71,6 +71,7 @@ fn command(
             tick_ms: 2_000,
             window: 500,
             snap_syncs: 10,
+            observer_masters: false,
             counting: String::new(),
             storm_ms: 0,
             faults: Faults::none(),
@@ -85,6 +86,7 @@ fn command(
                 ("early-acks", _) => {
                     options.mutations = options.mutations.with(Mutation::AckEarly);
                 }
+                ("observer-masters", _) => options.observer_masters = true,
                 ("snap-syncs", value) => options.snap_syncs = value.parse().expect("a number"),
                 (name, _) if name.starts_with("group.") || name.starts_with("weight.") => {
                     let _ = writeln!(options.counting, "{option}");

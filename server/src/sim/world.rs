@@ -8,8 +8,8 @@ use std::sync::Arc;
 use jute::proto::op;
 use jute::txn::{SetDataTxn, Txn, TxnHeader};
 
-use super::check::{Checker, Violation};
-use super::clients::Client;
+use super::check::{Checker, Heard, Violation};
+use super::clients::{Client, lives};
 use super::disk::{Disk, State};
 use super::network::{Item, Wire};
 use super::random::Random;
@@ -39,8 +39,8 @@ pub(super) enum Next {
     Arrive(Link),
     /// Is the way still cut?
     Retry(Link),
-    /// A node dials another.
-    Dial(Sid),
+    /// A node dials another, at its port for learners or at the one for observers.
+    Dial(Sid, bool),
     /// The sync of the log that covers so many entries ends.
     Synced(usize),
     /// The oldest write of the epoch files ends.
@@ -94,6 +94,8 @@ pub(super) struct Node {
     /// Not before this time does it start again; `u64::MAX` never.
     pub(super) paused_until: u64,
     pub(super) listening: bool,
+    /// It follows, and serves observers.
+    pub(super) listening_for_observers: bool,
     /// Greatest zxid with which others proposed this node since it started.
     pub(super) echoed: Option<Zxid>,
     log_broken: bool,
@@ -107,8 +109,8 @@ pub(super) struct Node {
     clock_offset_us: u64,
     clock_rate_ppm: u64,
     pub(super) last_votes: BTreeMap<Sid, Notification>,
-    /// Syncs of our clients that wait for SYNC packets.
-    pub(super) syncs: VecDeque<u64>,
+    /// Syncs of our clients that wait for SYNC packets, by number.
+    pub(super) syncs: VecDeque<i32>,
 }
 
 /// The simulation.
@@ -139,8 +141,10 @@ pub struct World {
     /// Messages of this name from a to b are held back.
     pub(super) held: Vec<(usize, usize, String)>,
     actions: Vec<Action>,
-    /// Syncs answered to clients.
-    pub(super) syncs_done: u64,
+    /// Syncs so far.
+    pub(super) next_sync: i32,
+    /// Since then nothing goes wrong any more.
+    pub(super) healed_at: Option<u64>,
     /// A voter was wiped in this run.
     pub(super) wiped: bool,
     /// Clients only read from now on.
@@ -176,6 +180,7 @@ impl World {
                 life: 0,
                 paused_until: 0,
                 listening: false,
+                listening_for_observers: false,
                 echoed: None,
                 log_broken: false,
                 syncing: false,
@@ -214,7 +219,8 @@ impl World {
             kill_before: None,
             held: Vec::new(),
             actions: Vec::new(),
-            syncs_done: 0,
+            next_sync: 0,
+            healed_at: None,
             wiped: false,
             stopped: false,
             options,
@@ -342,7 +348,7 @@ impl World {
             }
             Next::Arrive(link) => self.arrive(node, link),
             Next::Retry(link) => self.retry(node, link),
-            Next::Dial(sid) => self.dial(node, sid),
+            Next::Dial(sid, to_master) => self.dial(node, sid, to_master),
             Next::Synced(written) => self.log_synced(node, written),
             Next::EpochsSaved => {
                 let node_ = &mut self.nodes[node];
@@ -398,6 +404,7 @@ impl World {
         core.seed = options.seed.wrapping_add(node.sid.0 as u64);
         core.notification_max_ms = 5_000;
         core.mutations = options.mutations;
+        core.observer_master = options.observer_masters;
         let restored = Restored {
             last,
             untrusted: node.disk.untrusted,
@@ -441,6 +448,7 @@ impl World {
         node.peer = None;
         node.serving = None;
         node.listening = false;
+        node.listening_for_observers = false;
         node.syncing = false;
         node.timer_at = None;
         node.received = None;
@@ -553,18 +561,23 @@ impl World {
             }
             Action::Connect(to) => {
                 let delay = self.net_delay();
-                self.schedule(delay, index, life, Next::Dial(to));
+                self.schedule(delay, index, life, Next::Dial(to, false));
+            }
+            Action::ConnectMaster(to) => {
+                let delay = self.net_delay();
+                self.schedule(delay, index, life, Next::Dial(to, true));
             }
             Action::Listen(on) => self.nodes[index].listening = on,
-            Action::ConnectMaster(_) | Action::ListenObservers(_) => {
-                unreachable!("no observer masters here")
-            }
+            Action::ListenObservers(on) => self.nodes[index].listening_for_observers = on,
             Action::Send(link, packet) => {
-                let wire = self.wires.get(&link);
-                let heard = wire.and_then(|w| w.epoch_heard);
-                let history = wire.map_or(Zxid(i64::MIN), |w| w.before_new_leader);
                 let disk = &self.nodes[index].disk;
-                let result = self.checker.sent(sid, &packet, disk, heard, history);
+                let result = match self.wires.get(&link) {
+                    Some(wire) if wire.to_master => {
+                        self.checker.relayed(sid, &packet, disk, wire.heard)
+                    }
+                    Some(wire) => self.checker.sent(sid, &packet, disk, wire.heard),
+                    None => self.checker.sent(sid, &packet, disk, Heard::default()),
+                };
                 self.fail(result);
                 self.send(index, link, Item::Packet(packet));
             }
@@ -603,15 +616,18 @@ impl World {
             }
             Action::Request(link, request) => self.request(index, Some(link), request),
             Action::Revalidate { link, session, .. } => {
-                let event = Event::Revalidated { link, session, valid: true };
+                let event = Event::Revalidated { link, session, valid: lives(session) };
                 self.schedule(1, index, life, Next::Event(event));
             }
-            Action::SyncDone(client) => self.sync_done(client as usize),
-            Action::SyncAnswered => {
-                if let Some(client) = self.nodes[index].syncs.pop_front() {
-                    self.sync_done(client as usize);
+            Action::Revalidated(session, valid) => self.session_answered(index, session, valid),
+            Action::SyncDone(number) => self.sync_done(index, number as i32),
+            Action::SyncAnswered => match self.nodes[index].syncs.pop_front() {
+                Some(number) => self.sync_done(index, number),
+                None => {
+                    let text = format!("SYNC: node {sid} is answered a sync that it did not ask");
+                    self.fail(Err(Violation(text)));
                 }
-            }
+            },
             Action::Stop(code, why) => {
                 self.note(|| format!("{} exits with {code}: {why}", index + 1));
                 self.kill(index);
@@ -620,7 +636,6 @@ impl World {
             }
             Action::Touched(..)
             | Action::LearnerGone(_)
-            | Action::Revalidated(..)
             | Action::SaveLastSeen(_)
             | Action::Syncing { .. }
             | Action::Activate(_) => {}
@@ -666,6 +681,11 @@ impl World {
     /// A write or sync reaches a leader.
     pub(super) fn request(&mut self, index: usize, from: Option<Link>, request: ForwardedRequest) {
         if request.op == op::SYNC {
+            let node = &self.nodes[index];
+            let next = node.peer.as_ref().and_then(Peer::next_zxid);
+            let proposed = next.map_or(node.tree.zxid, |next| Zxid(next.0 - 1));
+            let proposed = if proposed.counter() == 0 { node.tree.zxid } else { proposed };
+            self.checker.sync_asked(request.cxid, proposed);
             let origin = match from {
                 Some(link) => SyncOrigin::Learner(link),
                 None => SyncOrigin::Local(request.cxid as u64),

@@ -398,9 +398,16 @@ impl Learner {
         Ok(())
     }
 
-    pub(super) fn forward(&mut self, request: ForwardedRequest, out: &mut Vec<Action>) {
+    pub(super) fn forward(
+        &mut self,
+        request: ForwardedRequest,
+        core: &Core,
+        out: &mut Vec<Action>,
+    ) {
         if let (Phase::Serving, Some(link)) = (self.phase, self.link) {
-            if let (Some(observers), op::SYNC) = (&mut self.observers, request.op) {
+            if let (Some(observers), op::SYNC) = (&mut self.observers, request.op)
+                && !core.options.mutations.has(Mutation::MixedSyncs)
+            {
                 observers.syncs();
             }
             out.push(Action::Send(link, Packet::Request(request)));

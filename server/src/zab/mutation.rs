@@ -46,6 +46,13 @@ pub enum Mutation {
     NewLeaderFirst,
     /// Observers are sent proposals that are not committed (ZOOKEEPER-1551).
     OutstandingToObservers,
+    /// An observer master relays proposals before they are committed.
+    RelayUncommitted,
+    /// An observer master relays nothing between the history it sent and the ACK of it (as
+    /// ZOOKEEPER-962 for leaders).
+    RelayLate,
+    /// An observer master forgets that its own clients' syncs wait among those of its observers.
+    MixedSyncs,
 }
 
 /// A set of [`Mutation`]s, empty in production.

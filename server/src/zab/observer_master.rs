@@ -18,7 +18,7 @@ use super::asked::{Load, OBSERVER_MAX, OBSERVERS_MAX};
 use super::core::Core;
 use super::liveness::Patience;
 use super::sync::{LogAnswer, Ours, Plan, plan};
-use super::{Action, LearnerStatus, Link, Packet};
+use super::{Action, LearnerStatus, Link, Mutation, Packet};
 use crate::base::{Mono, SessionId, Sid, Zxid};
 
 /// Observers connected at once; more are refused.
@@ -306,7 +306,12 @@ impl ObserverMaster {
     /// Relays what was committed since the last call; the last of it activated a membership under
     /// `designated`.
     pub(super) fn relay(&mut self, designated: Option<Sid>, core: &Core, out: &mut Vec<Action>) {
-        let upto = core.history.applied();
+        let mutations = core.options.mutations;
+        let upto = if mutations.has(Mutation::RelayUncommitted) {
+            core.history.last()
+        } else {
+            core.history.applied()
+        };
         let after = std::mem::replace(&mut self.relayed, upto);
         for proposal in core.history.after(after).take_while(|p| p.zxid() <= upto) {
             let zxid = proposal.zxid();
@@ -314,8 +319,10 @@ impl ObserverMaster {
                 self.written(SessionId(proposal.header.client_id));
             }
             for (link, observer) in &self.observers {
+                let late = observer.stage == Stage::Syncing && mutations.has(Mutation::RelayLate);
                 if !matches!(observer.stage, Stage::Syncing | Stage::Serving)
                     || zxid <= observer.has
+                    || late
                 {
                     continue;
                 }

@@ -394,7 +394,7 @@ impl Peer {
                 }
                 Event::Packet(link, packet) => learner.packet(now, link, packet, core, out)?,
                 Event::SnapshotReceived(link) => learner.snapshot_received(link, core, out),
-                Event::Forward(request) => learner.forward(request, out),
+                Event::Forward(request) => learner.forward(request, core, out),
                 Event::Touch(session, timeout_ms) => learner.touch(session, timeout_ms),
                 Event::Revalidate(session, timeout_ms) => {
                     learner.revalidate(session, timeout_ms, out);
