@@ -7,12 +7,14 @@
 
 mod direct;
 pub mod faulty;
+mod log_buffer;
 mod real;
 
 use std::fmt;
 use std::io;
 use std::path::Path;
 
+pub use log_buffer::LogBuffer;
 pub use real::RealDisk;
 
 /// One name in a directory.
@@ -75,6 +77,12 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes all of `data` at `offset`.
     fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
+    /// Appends what is new in `buffer` to a log ([`Disk::create_log`]); then nothing is.
+    fn append(&self, buffer: &mut LogBuffer) -> io::Result<()> {
+        self.write_all_at(buffer.fresh(), buffer.offset())?;
+        buffer.written();
+        Ok(())
+    }
     /// Grows the file to `len` bytes that read as zero, reserving space if that is possible.
     fn extend(&self, len: u64) -> io::Result<()>;
     /// Cuts the file.

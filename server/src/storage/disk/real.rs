@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, Flock, FlockArg, OFlag, fallocate};
 
 use super::direct::Direct;
-use super::{Disk, DiskFile, Entry, LockGuard};
+use super::{Disk, DiskFile, Entry, LockGuard, LogBuffer};
 
 /// The operating system.
 #[derive(Debug, Clone, Copy, Default)]
@@ -136,10 +136,18 @@ impl DiskFile for RealFile {
     }
 
     fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        match &self.direct {
-            Some(direct) if direct.append(data, offset)? => Ok(()),
-            _ => self.file.write_all_at(data, offset),
+        self.file.write_all_at(data, offset)
+    }
+
+    fn append(&self, buffer: &mut LogBuffer) -> io::Result<()> {
+        if let Some(direct) = &self.direct
+            && direct.append(buffer)?
+        {
+            return Ok(());
         }
+        self.file.write_all_at(buffer.fresh(), buffer.offset())?;
+        buffer.written();
+        Ok(())
     }
 
     fn extend(&self, len: u64) -> io::Result<()> {

@@ -21,7 +21,7 @@ use jute::txn::Txn;
 use super::format;
 use crate::base::{Proposal, Zxid};
 use crate::storage::datadir::names;
-use crate::storage::disk::DiskFile;
+use crate::storage::disk::{DiskFile, LogBuffer};
 use crate::storage::{DataDirs, Durable, Options, StorageError};
 
 /// How the log is laid out and synced.
@@ -83,7 +83,7 @@ pub struct TxnLogWriter {
     options: LogOptions,
     file: Option<OpenLog>,
     /// Entries appended and not written yet; begins with the file header if the file is new.
-    buffer: Vec<u8>,
+    buffer: LogBuffer,
     /// Transactions appended since the last commit.
     pending: usize,
     /// Bytes of the current commit that were written.
@@ -140,7 +140,7 @@ impl TxnLogWriter {
             dirs,
             options,
             file: None,
-            buffer: Vec::new(),
+            buffer: LogBuffer::default(),
             pending: 0,
             written: 0,
             unsynced: 0,
@@ -185,20 +185,22 @@ impl TxnLogWriter {
         if self.file.is_none() {
             let opened = self.open_file(zxid);
             self.file = Some(self.checked(opened)?);
-            format::encode_header(&mut self.buffer);
+            self.buffer.begin();
+            format::encode_header(self.buffer.room_for(format::HEADER_BYTES));
         }
-        let before = self.buffer.len();
+        let entry_bytes = proposal.payload.len() + format::ENTRY_EXTRA_BYTES;
+        let buffer = self.buffer.room_for(entry_bytes);
         match proposal.hints.checksum {
             Some(checksum) => {
-                format::encode_checked_entry(&proposal.payload, checksum, &mut self.buffer);
+                format::encode_checked_entry(&proposal.payload, checksum, buffer);
             }
-            None => format::encode_entry(&proposal.payload, &mut self.buffer),
+            None => format::encode_entry(&proposal.payload, buffer),
         }
         self.since_snapshot.transactions += 1;
-        self.since_snapshot.bytes += (self.buffer.len() - before) as u64;
+        self.since_snapshot.bytes += entry_bytes as u64;
         self.appended = zxid;
         self.pending += 1;
-        if self.buffer.len() >= BUFFER_MAX {
+        if self.buffer.fresh().len() >= BUFFER_MAX {
             let written = self.write_buffer();
             self.checked(written)?;
         }
@@ -299,19 +301,20 @@ impl TxnLogWriter {
 
     fn write_buffer(&mut self) -> Result<(), StorageError> {
         let Some(log) = &mut self.file else { return Ok(()) };
-        let end = log.end + self.buffer.len() as u64;
+        let bytes = self.buffer.fresh().len() as u64;
+        debug_assert_eq!(log.end, self.buffer.offset(), "a log is only appended to");
+        let end = log.end + bytes;
         if let Some(len) = padded_len(end, log.len, self.options.preallocate_bytes) {
             log.file.extend(len).map_err(|e| StorageError::io("preallocate", &log.path, e))?;
             log.len = len;
         }
         log.file
-            .write_all_at(&self.buffer, log.end)
+            .append(&mut self.buffer)
             .map_err(|e| StorageError::io("append to", &log.path, e))?;
-        self.written += self.buffer.len() as u64;
-        self.unsynced += self.buffer.len() as u64;
+        self.written += bytes;
+        self.unsynced += bytes;
         log.end = end;
         log.len = log.len.max(end);
-        self.buffer.clear();
         Ok(())
     }
 
@@ -337,9 +340,7 @@ impl TxnLogWriter {
             });
         }
         self.write_buffer()?;
-        if self.buffer.capacity() > BUFFER_KEEP {
-            self.buffer = Vec::new();
-        }
+        self.buffer.shrink_to(BUFFER_KEEP);
         self.sync()?;
         let log = self.file.as_mut().expect("append opened the file of what is pending");
         if let Some(name) = log.rename_to.take() {
