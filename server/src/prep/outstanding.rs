@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::BuildHasher;
-use std::sync::Arc;
 
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
@@ -13,6 +12,10 @@ use crate::tree::{AclList, DataTree, Node, Owner, content_crc, is_digested, stat
 
 /// The root has two names; here it has one.
 const ROOT: &str = "/";
+
+/// Paths kept for their memory, at most, and the longest of them, bytes.
+const SPARE_PATHS: usize = 4096;
+const SPARE_PATH_BYTES: usize = 128;
 
 /// Index into the slab of records.
 type RecordId = u32;
@@ -32,7 +35,10 @@ pub(super) struct Outstanding {
     /// Which transaction touched which records, oldest first. A record outlives its last entry.
     queue: VecDeque<(Zxid, RecordId)>,
     /// Records by the session that owns their znode.
-    ephemerals: BTreeMap<SessionId, BTreeSet<Arc<str>>>,
+    ephemerals: BTreeMap<SessionId, BTreeSet<String>>,
+    /// Memory of the paths of records that are gone: the next ones need none of their own, and none
+    /// is freed on another thread than it came from.
+    spare: Vec<String>,
     /// Digest after the last proposal. Meaningless while nothing is outstanding.
     digest: i64,
     /// What records looked like before the multi at work, oldest first.
@@ -42,7 +48,7 @@ pub(super) struct Outstanding {
 /// The last proposed change of a znode (`ChangeRecord`).
 #[derive(Debug, Clone)]
 struct Record {
-    path: Arc<str>,
+    path: String,
     hash: u64,
     /// Transaction of the change.
     zxid: Zxid,
@@ -155,6 +161,7 @@ impl Outstanding {
             free: Vec::new(),
             queue: VecDeque::new(),
             ephemerals: BTreeMap::new(),
+            spare: Vec::new(),
             digest: 0,
             undo: None,
         }
@@ -273,7 +280,7 @@ impl Outstanding {
             && let Some(record) = record
             && let Some(state) = &mut record.state
         {
-            debug_assert_eq!(&*record.path, path, "the spot is the path's");
+            debug_assert_eq!(record.path, path, "the spot is the path's");
             if record.zxid != zxid {
                 record.zxid = zxid;
                 self.queue.extend(spot.record.map(|id| (zxid, id)));
@@ -317,7 +324,7 @@ impl Outstanding {
         });
         let mut paths: BTreeSet<String> = untouched.collect();
         if let Some(proposed) = self.ephemerals.get(&session) {
-            paths.extend(proposed.iter().map(|path| path.to_string()));
+            paths.extend(proposed.iter().cloned());
         }
         paths
     }
@@ -349,7 +356,7 @@ impl Outstanding {
     fn record_at(&self, hash: u64, path: &str) -> Option<(RecordId, &Record)> {
         let records = &self.records;
         let record = |id: RecordId| records[id as usize].as_ref();
-        let id = *self.index.find(hash, |id| record(*id).is_some_and(|r| *r.path == *path))?;
+        let id = *self.index.find(hash, |id| record(*id).is_some_and(|r| r.path == path))?;
         Some((id, record(id)?))
     }
 
@@ -370,7 +377,9 @@ impl Outstanding {
     // of step.
 
     fn insert(&mut self, path: &str, hash: u64, zxid: Zxid, state: Option<State>) -> RecordId {
-        let record = Record { path: Arc::from(path), hash, zxid, state };
+        let mut own = self.spare.pop().unwrap_or_default();
+        own.push_str(path);
+        let record = Record { path: own, hash, zxid, state };
         if let Some(session) = record.session() {
             self.ephemerals.entry(session).or_default().insert(record.path.clone());
         }
@@ -413,6 +422,11 @@ impl Outstanding {
         }
         self.free.push(id);
         self.disown(record.session(), &record.path);
+        let mut path = record.path;
+        if self.spare.len() < SPARE_PATHS && path.capacity() <= SPARE_PATH_BYTES {
+            path.clear();
+            self.spare.push(path);
+        }
     }
 
     fn disown(&mut self, owner: Option<SessionId>, path: &str) {
