@@ -30,8 +30,8 @@ use crate::audit::AuditLog;
 use crate::base::{ErrorCode, Mono, Now, SessionId, Wall, Zxid};
 use crate::metrics::{Metrics, Namespaces, Spread, Summary};
 use crate::outbox::{
-    Admission, Attached, Counters, Fate, Handshake, Origin, Outbox, Parked, Registry, Role, State,
-    Tally, WakeList, append_connect_response,
+    Admission, Attached, Bell, Counters, Fate, Handshake, Origin, Outbox, Parked, Registry, Role,
+    State, Tally, WakeList, append_connect_response,
 };
 use crate::read::{self, ReadContext, ReadRequest, reply};
 use crate::replica::Commit;
@@ -246,6 +246,11 @@ impl Applier {
     /// Another reader.
     pub fn reader(&self) -> TreeReader {
         self.tree.reader()
+    }
+
+    /// See [`WakeList::only_bell`].
+    pub fn only_bell(&self) -> Option<Arc<dyn Bell>> {
+        self.desk.parts.wakes.only_bell()
     }
 
     /// Opens a cut between two sections.

@@ -70,6 +70,8 @@ const STACK_BYTES: usize = 512 * 1024;
 pub trait Upstream: Send + Sync {
     /// Takes a batch, in the order of arrival; `requests` is left empty with its capacity.
     fn submit(&self, requests: &mut Vec<Request<Origin>>);
+    /// Applies what became durable, see [`Bell::ring_durable`].
+    fn apply_durable(&self);
     /// A connection ended; the session was last heard of at `at`.
     fn heard(&self, session: SessionId, at: Mono, timeout_ms: i32);
 }

@@ -96,6 +96,8 @@ struct Slots {
     mail: Vec<Mail>,
     touched: Vec<Place>,
     asleep: bool,
+    /// More of the log is durable.
+    durable: bool,
 }
 
 impl Inbox {
@@ -121,6 +123,15 @@ impl Bell for Inbox {
         let asleep = std::mem::replace(&mut slots.asleep, false);
         drop(slots);
         self.wake(asleep);
+    }
+
+    fn ring_durable(&self) -> bool {
+        let mut slots = self.slots.lock();
+        slots.durable = true;
+        let asleep = std::mem::replace(&mut slots.asleep, false);
+        drop(slots);
+        self.wake(asleep);
+        true
     }
 }
 
@@ -342,7 +353,7 @@ impl Station {
             return Some(Duration::ZERO);
         }
         let mut slots = self.inbox.slots.lock();
-        if !slots.mail.is_empty() || !slots.touched.is_empty() {
+        if slots.durable || !slots.mail.is_empty() || !slots.touched.is_empty() {
             return Some(Duration::ZERO);
         }
         slots.asleep = true;
@@ -397,6 +408,14 @@ impl Station {
     }
 
     fn read_mail(&mut self, shared: &Shared) {
+        let durable = {
+            let mut slots = self.inbox.slots.lock();
+            slots.asleep = false;
+            std::mem::take(&mut slots.durable)
+        };
+        if durable {
+            shared.upstream.apply_durable();
+        }
         let (mail, touched) = {
             let mut slots = self.inbox.slots.lock();
             slots.asleep = false;

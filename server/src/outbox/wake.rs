@@ -20,6 +20,12 @@ pub struct Place {
 pub trait Bell: Send + Sync {
     /// These connections have something to do. Drains `places`.
     fn ring(&self, places: &mut Vec<Place>);
+
+    /// More of the log is durable: whoever hears it is to apply it. False if nobody here does such
+    /// things.
+    fn ring_durable(&self) -> bool {
+        false
+    }
 }
 
 /// Collects touched connections and rings once per I/O thread.
@@ -38,6 +44,15 @@ impl WakeList {
         if !state.woken {
             state.woken = true;
             self.stations[usize::from(place.station)].1.push(place);
+        }
+    }
+
+    /// The I/O thread that may apply what is committed: the only one. All that it touches while it
+    /// does, it has read or will write itself.
+    pub fn only_bell(&self) -> Option<Arc<dyn Bell>> {
+        match &self.stations[..] {
+            [(bell, _)] => Some(bell.clone()),
+            _ => None,
         }
     }
 

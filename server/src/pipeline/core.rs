@@ -6,9 +6,10 @@
 //! held. A member of an ensemble has actions that need the replica loop, so there every event goes
 //! through its mailbox and the lock is only ever taken by one thread.
 //!
-//! Small groups of commits are applied there, too, by the log thread that made them durable: one
-//! thread less that has to wake up. Whoever applies takes the commits off their queue with the
-//! applier in hand, so they are applied in order.
+//! Commits are applied there, too: by the I/O thread, if there is only one, which then has all that it
+//! needs in its own processor's caches; otherwise small groups by the log thread that made them
+//! durable, one thread less that has to wake up, and large ones by the replica loop. Whoever applies
+//! takes the commits off their queue with the applier in hand, so they are applied in order.
 //!
 //! Lock order: applier, core, tree. Nobody takes the core with a guard of the tree in hand.
 
@@ -24,7 +25,7 @@ use crate::apply::Applier;
 use crate::base::{Mono, Now, Proposal, SessionId};
 use crate::metrics::Metrics;
 use crate::net::{Upstream, clock};
-use crate::outbox::Origin;
+use crate::outbox::{Bell, Origin};
 use crate::replica::{Action, Commit, Event, Replica, Request};
 use crate::storage::Durable;
 use crate::tree::cell::TreeReader;
@@ -38,6 +39,8 @@ pub(super) struct Core {
     applier: Mutex<Applier>,
     log: Arc<LogBox>,
     inbox: Arc<CoreBox>,
+    /// The I/O thread that applies, if there is only one.
+    io: Option<Arc<dyn Bell>>,
     metrics: Arc<Metrics>,
 }
 
@@ -81,8 +84,9 @@ impl Core {
             actions: Vec::new(),
             appends: Vec::new(),
         };
+        let io = applier.only_bell().filter(|_| direct);
         let (tree, applier) = (applier.reader(), Mutex::new(applier));
-        Self { inner: Mutex::new(inner), direct, tree, applier, log, inbox, metrics }
+        Self { inner: Mutex::new(inner), direct, tree, applier, log, inbox, io, metrics }
     }
 
     pub fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -102,11 +106,31 @@ impl Core {
     /// The log thread of a standalone server made everything up to `durable` durable: commits it,
     /// and applies it here and now.
     pub fn commit(&self, durable: Durable) {
+        self.lock().durable = durable;
+        self.commit_durable();
+    }
+
+    /// Lets the only I/O thread do the same: what it applies is what it prepared, with the sockets of
+    /// those who asked, so that nothing but the bytes for the log ever goes to another processor.
+    /// False if that is not to be: there are several, or the server stops and waits for the last
+    /// commits.
+    pub fn commit_on_io(&self, durable: Durable) -> bool {
+        let Some(io) = &self.io else { return false };
+        let mut inner = self.lock();
+        inner.durable = durable;
+        let stopping = inner.stopping;
+        drop(inner);
+        !stopping && io.ring_durable()
+    }
+
+    /// Commits and applies what is durable.
+    fn commit_durable(&self) {
+        let _guard = AbortOnPanic;
         let now = clock::now();
         let stopping = {
             let mut inner = self.lock();
-            inner.durable = durable;
-            self.run(&mut inner, now, [Event::Durable(durable.zxid())]);
+            let durable = inner.durable.zxid();
+            self.run(&mut inner, now, [Event::Durable(durable)]);
             inner.stopping || inner.paused
         };
         self.apply(now);
@@ -215,6 +239,10 @@ impl Upstream for Core {
         if commits {
             self.inbox.post(Control::Commits);
         }
+    }
+
+    fn apply_durable(&self) {
+        self.commit_durable();
     }
 
     fn heard(&self, session: SessionId, at: Mono, timeout_ms: i32) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use std::vec::Drain;
 
 use tracing::{error, info, warn};
 
@@ -15,8 +16,9 @@ use crate::metrics::Metrics;
 use crate::net::clock;
 use crate::storage::{StorageError, TxnLogWriter};
 
-/// Groups of up to so many transactions are applied by the log thread: then the other thread's
-/// wake-up would cost more than it helps. With larger ones the disk would wait for the tree.
+/// Groups of up to so many transactions are applied by the log thread, unless an I/O thread does
+/// it: then the other thread's wake-up would cost more than it helps. With larger ones the disk
+/// would wait for the tree.
 const APPLY_HERE_MAX: i64 = 64;
 
 /// The log thread's mailbox.
@@ -61,10 +63,10 @@ impl LogLoop {
                 self.taken(proposals.len());
             }
             let mut written = Ok(());
-            for batch in proposals.chunks(batch_max) {
-                written = written.and_then(|()| self.write(batch));
+            while !proposals.is_empty() && written.is_ok() {
+                let count = proposals.len().min(batch_max);
+                written = self.write(proposals.drain(..count));
             }
-            proposals.clear();
             // An order is about a history that is complete.
             if idle || !orders.is_empty() {
                 written = written.and_then(|()| self.commit());
@@ -120,14 +122,17 @@ impl LogLoop {
     }
 
     /// Appends, and commits unless more may share the sync (`SyncRequestProcessor.shouldFlush`).
-    fn write(&mut self, batch: &[Arc<Proposal>]) -> Result<(), StorageError> {
+    ///
+    /// Nothing of a proposal is held here when it is committed: it is freed by whoever applies it.
+    fn write(&mut self, batch: Drain<'_, Arc<Proposal>>) -> Result<(), StorageError> {
         let begun = Instant::now();
+        let count = batch.len();
         for proposal in batch {
-            self.writer.append(proposal)?;
+            self.writer.append(&proposal)?;
         }
         let took = begun.elapsed().as_millis() as i64;
-        self.metrics.sync_process_time.add_many(took, batch.len() as u64);
-        self.pending += batch.len();
+        self.metrics.sync_process_time.add_many(took, count as u64);
+        self.pending += count;
         if self.pending < self.options.log_batch_max && !self.delay_left().is_zero() {
             return Ok(());
         }
@@ -143,6 +148,7 @@ impl LogLoop {
         self.flushed = Instant::now();
         let all = clock::micros().saturating_sub(std::mem::replace(&mut self.oldest, u64::MAX));
         match &self.direct {
+            Some(core) if core.commit_on_io(committed.durable) => {}
             Some(core) if count <= APPLY_HERE_MAX => core.commit(committed.durable),
             _ => self.core.post(Control::Durable(committed.durable)),
         }

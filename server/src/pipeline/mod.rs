@@ -9,9 +9,10 @@
 //! ```
 //!
 //! On a standalone server an I/O thread prepares its own writes, under the core's lock, and hands
-//! the proposals to the log loop, which owns the log. What is durable goes to the replica loop,
-//! which commits it in the core and applies it. So a write wakes three threads on its way (log,
-//! replica, I/O), and under load each wake-up is shared by a batch. On a member of an ensemble
+//! the proposals to the log loop, which owns the log. What is durable goes back to the I/O thread,
+//! which commits it in the core and applies it: a write wakes two threads on its way, and under load
+//! each wake-up is shared by a batch. Where there are several I/O threads (more than two cores) the
+//! replica loop does it, unless there is so little that the log loop does. On a member of an ensemble
 //! requests go through the replica loop's mailbox, which alone runs the core. Snapshots are written
 //! by a thread of their own, one at a time.
 //!

@@ -200,7 +200,14 @@ impl ReplicaLoop {
             Control::Swap(tree, ordered) => self.begin_swap(tree, ordered),
             Control::Swapped { tree, result } => self.end_swap(now, tree, result),
             Control::LogFailed => self.failed = true,
-            Control::Stop => self.stopping = true,
+            Control::Stop => {
+                self.stopping = true;
+                if self.core.is_direct() {
+                    // Whoever was to do this may be gone.
+                    let durable = self.core.lock().durable.zxid();
+                    self.feed(now, Event::Durable(durable));
+                }
+            }
         }
     }
 
