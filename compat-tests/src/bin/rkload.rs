@@ -51,6 +51,9 @@ enum Command {
         /// Bytes per value.
         #[arg(long, default_value_t = 100)]
         value_size: usize,
+        /// Znodes per request: more than one make a multi.
+        #[arg(long, default_value_t = 1)]
+        per_request: usize,
     },
     /// Watch events: every connection watches every znode, each znode is set once per round.
     Watch {
@@ -187,8 +190,8 @@ fn main() -> Result<()> {
             tree.setup(server)?;
             print(&scenario::mixed(server, &run.mixed(&tree)?)?)
         }
-        Command::Fill { server, count, value_size } => {
-            print(&scenario::fill(server.server(), count, value_size)?)
+        Command::Fill { server, count, value_size, per_request } => {
+            print(&scenario::fill(server.server(), count, value_size, per_request)?)
         }
         Command::Watch { server, tree, watchers, watched, rounds } => {
             let server = server.server();

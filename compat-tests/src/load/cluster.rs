@@ -195,7 +195,7 @@ pub fn run(options: &Options) -> Result<Table> {
         load(&cluster, options, &mut rows)?;
         behind(&mut cluster, options.rounds, &mut rows)?;
         let leader = cluster.leader()?;
-        let report = scenario::fill(cluster.servers[leader].server(), options.fill, 100)?;
+        let report = scenario::fill(cluster.servers[leader].server(), options.fill, 100, 1)?;
         eprintln!("{name:>5}: {}: {:.0}/s", report.work, report.throughput);
         rows.fill.cell(name).samples.push(report.throughput);
         snapshot(&mut cluster, options, &mut rows)?;

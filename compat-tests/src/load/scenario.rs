@@ -82,22 +82,23 @@ pub fn mixed(server: Server, options: &Mixed) -> Result<Report> {
     Ok(report)
 }
 
-/// Creates many znodes with paths of 35 bytes.
-pub fn fill(server: Server, count: usize, value_size: usize) -> Result<Report> {
-    let (connections, depth) = (16, 64);
+/// Creates many znodes with paths of 35 bytes, `per_request` of them with each request. Operations
+/// are znodes.
+pub fn fill(server: Server, count: usize, value_size: usize, per_request: usize) -> Result<Report> {
+    let (connections, depth) = (16, if per_request > 1 { 2 } else { 64 });
     let (mut swarm, _) = Swarm::connect(server.addr, 1, 1)?;
     let mut parents = Fill::parents();
     swarm.drive(&mut parents, SETUP_DEPTH)?;
     ensure!(parents.failed.is_empty(), "fill: error {:?}", parents.failed.first());
     swarm.close()?;
     let (mut swarm, _) = Swarm::connect(server.addr, connections, CONNECT_AT_ONCE)?;
-    let mut work = Fill::new(count, value_size);
+    let mut work = Fill::new(count, value_size, per_request);
     let measured = measure(server, || swarm.drive(&mut work, depth))?;
     let report = measured.report(Report {
-        work: format!("fill {count} x {value_size}"),
+        work: format!("fill {count} x {value_size}, {per_request} per request"),
         connections,
         depth,
-        operations: work.seen.latency.len(),
+        operations: count as u64,
         failed: work.seen.failed(),
         writes: Latency::of(&work.seen),
         ..blank()

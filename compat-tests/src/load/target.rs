@@ -23,7 +23,7 @@ use super::scenario::Server;
 use crate::server::free_port;
 
 /// How long a server may take to serve; Java reads a million znodes in some seconds.
-const START_MAX: Duration = Duration::from_secs(120);
+const START_MAX: Duration = Duration::from_secs(300);
 const STOP_MAX: Duration = Duration::from_secs(60);
 
 /// Which program to run.

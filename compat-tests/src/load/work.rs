@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
 
 use hdrhistogram::Histogram;
-use jute::Encode;
 use jute::data::Acl;
 use jute::proto::{
     CreateRequest, DeleteRequest, ExistsRequest, GetChildrenRequest, GetDataRequest, MULTI_END,
     MultiHeader, ReplyHeader, RequestHeader, SetDataRequest, op,
 };
+use jute::{Decode, Encode};
 
 use super::swarm::Work;
 
@@ -327,20 +327,24 @@ impl Work for Setup {
     }
 }
 
-/// Creates `count` znodes in [`FILL_BUCKETS`] parents, paths of 35 bytes.
+/// Creates `count` znodes in [`FILL_BUCKETS`] parents, paths of 35 bytes: one by one, or many per
+/// multi, which is what a tree is filled with when only the full one is of interest.
 pub struct Fill {
     value: Vec<u8>,
     acl: Vec<Acl>,
     count: usize,
+    per_request: usize,
     next: usize,
-    /// Latency and errors of the creates; "exists" counts as an error.
+    /// Latency and errors of the requests; "exists" counts as an error, and a multi as one request.
     pub seen: Seen,
 }
 
 impl Fill {
-    /// Parents first ([`Fill::parents`]), then this.
-    pub fn new(count: usize, value_size: usize) -> Self {
+    /// Parents first ([`Fill::parents`]), then this, with up to `per_request` creates in each
+    /// request.
+    pub fn new(count: usize, value_size: usize, per_request: usize) -> Self {
         Self {
+            per_request: per_request.max(1),
             value: value(value_size),
             acl: vec![Acl::world(31)],
             count,
@@ -368,14 +372,31 @@ impl Work for Fill {
         if self.next == self.count {
             return false;
         }
-        RequestHeader { xid, kind: op::CREATE }.encode(out);
-        create(&Self::path(self.next), &self.value, &self.acl).encode(out);
-        self.next += 1;
+        if self.per_request == 1 {
+            RequestHeader { xid, kind: op::CREATE }.encode(out);
+            create(&Self::path(self.next), &self.value, &self.acl).encode(out);
+            self.next += 1;
+            return true;
+        }
+        RequestHeader { xid, kind: op::MULTI }.encode(out);
+        let end = self.count.min(self.next + self.per_request);
+        for n in self.next..end {
+            MultiHeader { kind: op::CREATE, done: false, err: -1 }.encode(out);
+            create(&Self::path(n), &self.value, &self.acl).encode(out);
+        }
+        MULTI_END.encode(out);
+        self.next = end;
         true
     }
 
-    fn reply(&mut self, _: usize, header: &ReplyHeader, _: &[u8], nanos: u64) {
-        self.seen.record(header.err, nanos);
+    fn reply(&mut self, _: usize, header: &ReplyHeader, body: &[u8], nanos: u64) {
+        // The header of a multi that failed has no error; its first result has.
+        let failed = |first: MultiHeader| if first.kind == op::ERROR { -1 } else { 0 };
+        let err = match header.err {
+            0 if self.per_request > 1 => MultiHeader::from_slice(body).map_or(-1, failed),
+            err => err,
+        };
+        self.seen.record(err, nanos);
     }
 
     fn done(&mut self, _: Instant) -> bool {
