@@ -7,6 +7,7 @@
 #   jars         five releases of the Java server
 #   images       zookeeper:<release>, built locally
 #   clients      the Java, Go and C programs compiled, Curator's jars, kazoo in a venv
+#   applications the jars of each folder of applications/, each the very file that jars.sha256 names
 #
 # Where no Docker Engine can run it says so, and the tests start the same jars as processes.
 set -euo pipefail
@@ -111,4 +112,23 @@ if ! up_to_date "$venv/.built" "$here/clients/python/requirements.txt"; then
     "$venv/bin/pip" install -q -r "$here/clients/python/requirements.txt"
     touch "$venv/.built"
 fi
+
+for folder in "$here"/applications/*/; do
+    name=$(basename "$folder")
+    application=$cache/applications/$name
+    up_to_date "$application/.built" "$folder"* && continue
+    say "$name"
+    # Jars that are there and right are kept: what changes is mostly our program.
+    if ! (cd "$application/jars" && sha256sum --quiet --check "$folder/jars.sha256") >/dev/null 2>&1; then
+        rm -rf "$application"
+        mvn -q -B -f "$folder/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+            -DincludeScope=runtime -DoutputDirectory="$application/jars" </dev/null
+    fi
+    (cd "$application/jars" && sha256sum --quiet --check "$folder/jars.sha256" &&
+        diff <(printf '%s\n' * | LC_ALL=C sort) <(awk '{ print $2 }' "$folder/jars.sha256" | LC_ALL=C sort)) >&2 ||
+        { echo "setup: $name: the jars are not those of $folder/jars.sha256" >&2; exit 1; }
+    rm -f "$application"/*.class
+    javac -nowarn -cp "$application/jars/*" -d "$application" "$folder"/*.java
+    touch "$application/.built"
+done
 say "ready"

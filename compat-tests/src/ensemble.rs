@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -163,8 +164,18 @@ impl Ensemble {
 
     /// `host:port` of every server, as clients take it.
     pub fn connect_string(&self) -> String {
-        let all: Vec<String> = self.servers.iter().map(|s| s.address().to_string()).collect();
+        let all: Vec<String> = self.addresses().iter().map(SocketAddr::to_string).collect();
         all.join(",")
+    }
+
+    /// Client addresses of all servers.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.servers.iter().map(Server::address).collect()
+    }
+
+    /// The directory that holds the servers' ones and goes with the ensemble.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// Starts these together and waits until all serve.

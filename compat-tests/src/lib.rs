@@ -10,6 +10,7 @@
 //! * [`walk`]: everything a client can see of a tree, as text.
 //! * [`diff`]: random operations in lockstep against two servers.
 //! * [`ensemble`]: servers of any mix of both kinds as one ensemble, as one test at a time.
+//! * [`application`]: applications that keep their state in an ensemble, as processes.
 //! * [`docker`]: containers of our image and of others.
 //! * [`proxy`]: the network between the servers of an ensemble, with links that can be cut.
 //! * [`load`]: the load generator and its floor.
@@ -20,6 +21,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod application;
 pub mod diff;
 pub mod docker;
 pub mod ensemble;

@@ -19,8 +19,18 @@ pub const RESTART: &str = "@restart";
 
 /// Runs `command` to its end and returns its lines. `restart` is called when it asks for that.
 pub fn transcript(
+    command: Command,
+    input: &str,
+    restart: impl FnMut() -> Result<()>,
+) -> Result<Vec<String>> {
+    transcript_within(command, input, SILENCE_MAX, restart)
+}
+
+/// Like [`transcript`] for programs that may print nothing for another time than `SILENCE_MAX`.
+pub fn transcript_within(
     mut command: Command,
     input: &str,
+    silence_max: Duration,
     mut restart: impl FnMut() -> Result<()>,
 ) -> Result<Vec<String>> {
     let name = format!("{:?}", command.get_program());
@@ -38,7 +48,7 @@ pub fn transcript(
     let mut stdin = if input.is_empty() { Some(stdin) } else { None };
     let mut seen = Vec::new();
     loop {
-        match lines.recv_timeout(SILENCE_MAX) {
+        match lines.recv_timeout(silence_max) {
             Ok(line) if line == RESTART => {
                 restart().context("restarting the server")?;
                 let stdin = stdin.as_mut().context("stdin")?;
@@ -52,7 +62,7 @@ pub fn transcript(
                 child.kill()?;
                 let errors: Vec<String> = errors.iter().collect();
                 bail!(
-                    "{name} prints nothing for {SILENCE_MAX:?} after\n{}\nstderr:\n{}",
+                    "{name} prints nothing for {silence_max:?} after\n{}\nstderr:\n{}",
                     seen.join("\n"),
                     errors.join("\n")
                 );

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use jute::data::Acl;
 use jute::proto::{
-    ConnectRequest, ConnectResponse, CreateRequest, GetDataResponse, ReplyHeader, RequestHeader,
-    XID_NOTIFICATION, op,
+    ConnectRequest, ConnectResponse, CreateRequest, GetChildrenResponse, GetDataResponse,
+    ReplyHeader, RequestHeader, XID_NOTIFICATION, op,
 };
 use jute::{Decode, Encode, Reader};
 
@@ -309,6 +309,17 @@ impl Session {
         }
         let response = GetDataResponse::from_slice(&reply.body)?;
         Ok(Ok(response.data.unwrap_or_default().to_vec()))
+    }
+
+    /// Names of a znode's children, or the error code.
+    pub fn children(&mut self, path: &str) -> Result<std::result::Result<Vec<String>, i32>> {
+        let body = (Some(path.to_owned()), false).to_body();
+        let reply = self.call(op::GET_CHILDREN, &body)?;
+        if reply.header.err != 0 {
+            return Ok(Err(reply.header.err));
+        }
+        let names = GetChildrenResponse::from_slice(&reply.body)?.children.unwrap_or_default();
+        Ok(Ok(names.into_iter().map(|name| name.unwrap_or_default().into_owned()).collect()))
     }
 
     /// Adds an identity of scheme `digest`.
