@@ -36,6 +36,9 @@ pub(super) struct Core {
     /// The leader of this epoch asked for a TRUNC we could not do, after it had seen where our log
     /// ends: it may be asked for a snapshot instead.
     pub(super) snapshot_wanted_in: Option<Epoch>,
+    /// This leader's epoch is below what we promised to one that never came to lead: no vote of ours
+    /// may count for it, so the next time we come as a bystander.
+    pub(super) outrun: Option<Sid>,
     /// Whose turn it is to serve us as observer.
     master_turn: usize,
 }
@@ -63,6 +66,7 @@ impl Core {
             oracle: None,
             untrusted: false,
             snapshot_wanted_in: None,
+            outrun: None,
             master_turn: 0,
         }
     }

@@ -41,6 +41,9 @@ const CONNECT_PAUSE_MIN_MS: u64 = 10;
 /// Packets kept while the disk truncates or installs; more than that and we start over.
 const BACKLOG_MAX: usize = 200_000;
 
+/// Told by who is not to be counted; leaders give it a number of their own.
+const NO_SID: Sid = Sid(-1);
+
 /// Java's exit code for a first sync packet that cannot be carried out.
 const EXIT_UNEXPECTED_PACKET: i32 = 13;
 
@@ -69,6 +72,10 @@ pub(super) struct Learner {
     /// We vote in this membership, but our disk was emptied: what it promised is forgotten, and no
     /// quorum may be made with us. So we come as an observer, and again when our history is whole.
     emptied: bool,
+    /// We vote, and promised to follow no epoch as low as this leader's: it leads with a quorum of
+    /// others, and goes on to do so. We observe without a sid, so that nobody counts us. Java's
+    /// servers stay out until the next election.
+    bystander: bool,
     link: Option<Link>,
     /// Whom we dial: the leader, or for an observer a follower that serves observers.
     target: Sid,
@@ -101,10 +108,12 @@ impl Learner {
             0 => core.init_ms(),
             ticks => ticks * core.options.tick_ms,
         };
+        let bystander = core.outrun.take() == Some(leader);
         let mut learner = Learner {
             phase: Phase::Connecting { attempts: 1, retry_at: None, give_up: now.plus_ms(limit) },
             leader,
-            observer: core.is_observer() || core.untrusted,
+            observer: core.is_observer() || core.untrusted || bystander,
+            bystander,
             emptied: core.untrusted && !core.is_observer(),
             link: None,
             target: leader,
@@ -128,6 +137,7 @@ impl Learner {
     fn dial(&mut self, core: &mut Core, out: &mut Vec<Action>) {
         if self.observer
             && !self.emptied
+            && !self.bystander
             && core.options.observer_master
             && let Some(master) = core.next_master()
         {
@@ -223,7 +233,7 @@ impl Learner {
         let hello = Packet::LearnerInfo {
             observer: self.observer,
             accepted: core.accepted,
-            sid: Some(core.me()),
+            sid: Some(if self.bystander { NO_SID } else { core.me() }),
             protocol: jute::quorum::PROTOCOL_VERSION,
             config_version: core.quorums.committed().version(),
         };
@@ -487,7 +497,17 @@ impl Learner {
             return Err(Leave("expected LEADERINFO"));
         };
         if epoch < core.accepted {
-            return Err(Leave("a leader from the past: its epoch is below our acceptedEpoch"));
+            // Observers' promises count for nothing.
+            if epoch < core.current || !(self.bystander || core.is_observer()) {
+                core.outrun = Some(self.leader);
+                return Err(Leave("a leader from the past: its epoch is below our acceptedEpoch"));
+            }
+            self.epoch = epoch;
+            self.ack_epoch(None, core, out);
+            return Ok(());
+        }
+        if self.bystander {
+            return Err(Leave("the leader's epoch is new: it may count with us"));
         }
         self.epoch = epoch;
         if epoch == core.accepted {

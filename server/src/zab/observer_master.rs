@@ -16,6 +16,7 @@ use jute::proto::op;
 
 use super::asked::{Load, OBSERVER_MAX, OBSERVERS_MAX};
 use super::core::Core;
+use super::discovery::EPOCH_MAX;
 use super::liveness::Patience;
 use super::sync::{LogAnswer, Ours, Plan, plan};
 use super::{Action, LearnerStatus, Link, Mutation, Packet};
@@ -141,7 +142,7 @@ impl ObserverMaster {
             Packet::LearnerInfo { observer: true, accepted, sid, protocol, config_version }
                 if observer.stage == Stage::Greeting
                     && protocol >= jute::quorum::PROTOCOL_VERSION
-                    && accepted <= core.current
+                    && accepted < EPOCH_MAX
                     && config_version <= core.quorums.committed().version() =>
             {
                 observer.sid = sid.unwrap_or(Sid(-1));
