@@ -72,6 +72,10 @@ pub struct SnapshotFile {
 /// Bytes gathered before they go to the file.
 const CHUNK_BYTES: usize = 1 << 20;
 
+/// Bytes written between two syncs. A snapshot that is synced only at its end leaves the kernel with
+/// hundreds of megabytes, and the log's next sync may have to wait for them.
+const SYNC_BYTES: u64 = 4 << 20;
+
 /// Writes the state to a temporary file and syncs it. Takes as long as the disk needs; holds no
 /// lock of the tree beyond one batch.
 ///
@@ -112,6 +116,7 @@ pub fn write_snapshot(
         plain: Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4),
         adler: Adler32::new(),
         end: 0,
+        synced: 0,
     };
     output.write_all(options, source)?;
     snapshot.bytes = output.end;
@@ -126,6 +131,8 @@ struct Output {
     plain: Vec<u8>,
     adler: Adler32,
     end: u64,
+    /// Up to here it was synced.
+    synced: u64,
 }
 
 impl Output {
@@ -185,6 +192,10 @@ impl Output {
             .map_err(|e| StorageError::io("write", &self.path, e))?;
         self.end += out.len() as u64;
         out.clear();
+        if self.end - self.synced >= SYNC_BYTES {
+            self.file.sync().map_err(|e| StorageError::io("fsync", &self.path, e))?;
+            self.synced = self.end;
+        }
         Ok(())
     }
 }
