@@ -70,6 +70,8 @@ pub struct Reader<'a> {
     input: &'a [u8],
     at: usize,
     field_max: usize,
+    /// What `input` is a view of, if buffers shall share it.
+    shared: Option<&'a Bytes>,
 }
 
 impl<'a> Reader<'a> {
@@ -80,7 +82,13 @@ impl<'a> Reader<'a> {
 
     /// Reads `input`; one string or buffer may have at most `field_max` bytes.
     pub fn with_limit(input: &'a [u8], field_max: usize) -> Self {
-        Self { input, at: 0, field_max }
+        Self { input, at: 0, field_max, shared: None }
+    }
+
+    /// Reads `input` without a limit of its own; buffers in it are not copied, but keep all of it
+    /// alive.
+    pub fn sharing(input: &'a Bytes) -> Self {
+        Self { shared: Some(input), ..Self::with_limit(input, input.len()) }
     }
 
     /// Offset of the next byte.
@@ -335,7 +343,10 @@ impl<'a> Decode<'a> for Buf<'a> {
 }
 impl<'a> Decode<'a> for Option<Bytes> {
     fn decode(input: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        Ok(input.buffer()?.map(Bytes::copy_from_slice))
+        Ok(input.buffer()?.map(|buffer| match input.shared {
+            Some(shared) => shared.slice_ref(buffer),
+            None => Bytes::copy_from_slice(buffer),
+        }))
     }
 }
 impl<'a, T: Decode<'a>> Decode<'a> for Option<Vec<T>> {

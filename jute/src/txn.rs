@@ -230,7 +230,19 @@ impl Txn {
     pub fn decode_payload(
         payload: &[u8],
     ) -> Result<(TxnHeader, Self, Option<TxnDigest>), DecodeError> {
-        let mut input = Reader::with_limit(payload, payload.len());
+        Self::read_payload(Reader::with_limit(payload, payload.len()))
+    }
+
+    /// The same; buffers in the record share the payload.
+    pub fn decode_shared(
+        payload: &Bytes,
+    ) -> Result<(TxnHeader, Self, Option<TxnDigest>), DecodeError> {
+        Self::read_payload(Reader::sharing(payload))
+    }
+
+    fn read_payload(
+        mut input: Reader<'_>,
+    ) -> Result<(TxnHeader, Self, Option<TxnDigest>), DecodeError> {
         let header: TxnHeader = input.read()?;
         let txn = Self::decode_record(header.kind, &mut input)?;
         let digest = input.read().ok();

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use jute::data::{Acl, StatPersisted};
 use jute::persistence::{FileHeader, SNAPSHOT_MAGIC, TXNLOG_MAGIC};
 use jute::proto::*;
@@ -260,6 +261,8 @@ fn log_entries(log: &[u8]) -> Vec<(TxnHeader, Txn, Option<TxnDigest>)> {
         }
         assert_eq!(input.read(), Ok(b'B'));
         let (header, txn, digest) = Txn::decode_payload(payload).unwrap();
+        let shared = Txn::decode_shared(&Bytes::copy_from_slice(payload)).unwrap();
+        assert_eq!(shared, (header.clone(), txn.clone(), digest.clone()));
         let mut again = Vec::new();
         Txn::encode_payload(&header, &txn, digest.as_ref(), &mut again);
         assert_eq!(hex(&again), hex(payload), "zxid {:x}", header.zxid);

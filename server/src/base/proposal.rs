@@ -115,7 +115,7 @@ impl Proposal {
 
     /// Decodes a payload read from a log or received from a leader.
     pub fn decode(payload: Bytes) -> Result<Self, DecodeError> {
-        let (header, txn, digest) = Txn::decode_payload(&payload)?;
+        let (header, txn, digest) = Txn::decode_shared(&payload)?;
         Ok(Self { header, txn, digest, payload, hints: Hints::default() })
     }
 
