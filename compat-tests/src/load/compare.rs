@@ -57,8 +57,14 @@ pub enum Part {
     Sessions,
     /// Idle server, memory per znode, restart.
     Memory,
-    /// Snapshot under write load.
+    /// Snapshot under write load; of an ensemble: the big tree, SNAP and failover with it.
     Snapshot,
+    /// Of an ensemble: the leader's end while the tree is small.
+    Failover,
+    /// Of an ensemble: reads and writes.
+    Load,
+    /// Of an ensemble: a follower that was away.
+    Behind,
 }
 
 /// Measured values of one cell.
