@@ -84,7 +84,7 @@ impl Broadcast {
     }
 
     /// Proposals not committed yet, in order.
-    pub(super) fn outstanding(&self) -> impl Iterator<Item = &Arc<Proposal>> {
+    pub(super) fn outstanding(&self) -> impl ExactSizeIterator<Item = &Arc<Proposal>> {
         self.outstanding.iter().map(|o| &o.proposal)
     }
 
@@ -97,26 +97,24 @@ impl Broadcast {
         false
     }
 
-    /// The next transaction that is safe, given the voters' cursors.
+    /// True if one of these cursors has reached the oldest outstanding transaction.
+    pub(super) fn is_reached(&self, mut acked: impl Iterator<Item = (Sid, Zxid)>) -> bool {
+        self.outstanding
+            .front()
+            .is_some_and(|oldest| acked.any(|(_, cursor)| cursor >= oldest.proposal.zxid()))
+    }
+
+    /// The next transaction that is safe.
     pub(super) fn next_commit(
         &mut self,
-        acked: &[(Sid, Zxid)],
-        oracle: bool,
+        acks: &mut Acks,
         mutations: Mutations,
     ) -> Option<Committed> {
-        let safe = |o: &Outstanding| {
-            let zxid = o.proposal.zxid();
-            let acks: BTreeSet<Sid> =
-                acked.iter().filter(|(_, cursor)| *cursor >= zxid).map(|(sid, _)| *sid).collect();
-            o.quorums.all(&acks, oracle)
-        };
-        if mutations.has(Mutation::CommitOutOfOrder) {
-            // Half of a quorum is enough for every third one.
-            let head = self.outstanding.front()?;
-            if !safe(head) && head.proposal.zxid().counter() % 3 != 0 {
-                return None;
-            }
-        } else if !safe(self.outstanding.front()?) {
+        let head = self.outstanding.front()?;
+        // Half of a quorum is enough for every third one.
+        let hasty = mutations.has(Mutation::CommitOutOfOrder)
+            && head.proposal.zxid().counter().is_multiple_of(3);
+        if head.proposal.zxid() > acks.safe(&head.quorums) && !hasty {
             return None;
         }
         let Outstanding { proposal, quorums } = self.outstanding.pop_front()?;
@@ -130,6 +128,42 @@ impl Broadcast {
     }
 }
 
+/// How far each voter's log is on its disk, and what follows from that.
+#[derive(Debug)]
+pub(super) struct Acks {
+    cursors: Vec<(Sid, Zxid)>,
+    oracle: bool,
+    /// The last answer: it is the same for all proposals of one membership.
+    known: Option<(Arc<Quorums>, Zxid)>,
+}
+
+impl Acks {
+    pub(super) fn new(cursors: Vec<(Sid, Zxid)>, oracle: bool) -> Self {
+        Acks { cursors, oracle, known: None }
+    }
+
+    /// A quorum has everything up to here.
+    fn safe(&mut self, quorums: &Arc<Quorums>) -> Zxid {
+        if let Some((asked, safe)) = &self.known
+            && Arc::ptr_eq(asked, quorums)
+        {
+            return *safe;
+        }
+        // A quorum with more servers is one still, so the first that is found is the furthest.
+        let mut furthest: Vec<Zxid> = self.cursors.iter().map(|(_, cursor)| *cursor).collect();
+        furthest.sort_unstable_by(|a, b| b.cmp(a));
+        furthest.dedup();
+        let has = |zxid: &Zxid| {
+            let there = self.cursors.iter().filter(|(_, cursor)| cursor >= zxid);
+            let there: BTreeSet<Sid> = there.map(|(sid, _)| *sid).collect();
+            quorums.all(&there, self.oracle)
+        };
+        let safe = furthest.into_iter().find(has).unwrap_or(Zxid(i64::MIN));
+        self.known = Some((quorums.clone(), safe));
+        safe
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,7 +172,8 @@ mod tests {
 
     fn commits(broadcast: &mut Broadcast, acked: &[(i64, Zxid)]) -> Vec<Zxid> {
         let acked: Vec<_> = acked.iter().map(|(sid, zxid)| (Sid(*sid), *zxid)).collect();
-        std::iter::from_fn(|| broadcast.next_commit(&acked, false, Mutations::default()))
+        let mut acked = Acks::new(acked, false);
+        std::iter::from_fn(|| broadcast.next_commit(&mut acked, Mutations::default()))
             .map(|c| c.proposal.zxid())
             .collect()
     }
@@ -158,8 +193,8 @@ mod tests {
         assert_eq!(commits(&mut broadcast, &[(1, zxid(3)), (4, zxid(4))]), []);
         assert_eq!(commits(&mut broadcast, &[(1, zxid(3)), (2, zxid(1))]), [zxid(1)]);
         assert_eq!(commits(&mut broadcast, &[(3, zxid(4)), (2, zxid(3))]), [zxid(2), zxid(3)]);
-        let acked = [(Sid(1), zxid(4)), (Sid(2), zxid(4))];
-        let last = broadcast.next_commit(&acked, false, Mutations::default()).unwrap();
+        let mut acked = Acks::new(vec![(Sid(1), zxid(4)), (Sid(2), zxid(4))], false);
+        let last = broadcast.next_commit(&mut acked, Mutations::default()).unwrap();
         assert_eq!(last.syncs, [SyncOrigin::Local(7)]);
         assert!(broadcast.sync(SyncOrigin::Local(8)), "nothing is outstanding");
     }

@@ -211,6 +211,9 @@ pub enum Event {
     LinkDown(Link),
     /// A packet from a link, in order.
     Packet(Link, Packet),
+    /// Packets that came together, in order: the same as one after the other, but what their acks
+    /// commit is found once.
+    Packets(Link, Vec<Packet>),
     /// Everything appended up to this zxid is on disk.
     Durable(Zxid),
     /// The log could not be written or synced.

@@ -110,6 +110,8 @@ pub(super) struct Leader {
     /// Every second ping ends a tick.
     half: bool,
     anonymous: i64,
+    /// Acks came that [`Leader::count_acks`] has not looked at.
+    acks_came: bool,
 }
 
 impl Leader {
@@ -132,6 +134,7 @@ impl Leader {
             next_ping: now.plus_ms(core.options.tick_ms / 2),
             half: false,
             anonymous: 0,
+            acks_came: false,
         };
         leader.try_epoch(now, core, out)?;
         Ok(leader)
@@ -238,7 +241,8 @@ impl Leader {
         }
     }
 
-    /// A packet. Whatever a learner does wrong costs it its link, never us the leadership.
+    /// A packet. Whatever a learner does wrong costs it its link, never us the leadership. Acks of
+    /// transactions are noted; [`Leader::count_acks`] counts them.
     pub(super) fn packet(
         &mut self,
         now: Mono,
@@ -632,7 +636,7 @@ impl Leader {
             }
             learner.acked = learner.acked.max(zxid);
             learner.limit.acked(zxid);
-            self.try_commit(core, out)?;
+            self.acks_came = true;
             return Ok(None);
         }
         if zxid != Zxid::new(self.epoch, 0) {
@@ -733,7 +737,7 @@ impl Leader {
         if self.is_established() {
             assert!(self.end() <= core.history.last().max(Zxid::new(self.epoch, 0)));
             assert!(core.current == self.epoch && core.accepted == self.epoch, "ONE-LEADER");
-            let outstanding = self.broadcast.outstanding().count();
+            let outstanding = self.broadcast.outstanding().len();
             assert!(outstanding <= core.history.len(), "outstanding proposals are in the window");
         }
     }

@@ -373,7 +373,16 @@ impl Peer {
             Role::Leading(leader) => match event {
                 Event::LinkUp(link) => leader.link_up(now, link, core, out),
                 Event::LinkDown(link) => leader.link_down(link, out),
-                Event::Packet(link, packet) => leader.packet(now, link, packet, core, out)?,
+                Event::Packet(link, packet) => {
+                    leader.packet(now, link, packet, core, out)?;
+                    leader.count_acks(core, out)?;
+                }
+                Event::Packets(link, packets) => {
+                    for packet in packets {
+                        leader.packet(now, link, packet, core, out)?;
+                    }
+                    leader.count_acks(core, out)?;
+                }
                 Event::Propose(proposal) => leader.propose(now, proposal, core, out)?,
                 Event::LogFloor { link, floor } => leader.log_floor(now, link, floor, core, out),
                 Event::Sync(origin) => leader.sync(origin, out),
@@ -393,6 +402,11 @@ impl Peer {
                     learner.link_down(link, core).inspect_err(|_| self.gone = Some(leader))?;
                 }
                 Event::Packet(link, packet) => learner.packet(now, link, packet, core, out)?,
+                Event::Packets(link, packets) => {
+                    for packet in packets {
+                        learner.packet(now, link, packet, core, out)?;
+                    }
+                }
                 Event::SnapshotReceived(link) => learner.snapshot_received(link, core, out),
                 Event::Forward(request) => learner.forward(request, core, out),
                 Event::Touch(session, timeout_ms) => learner.touch(session, timeout_ms),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use jute::proto::op;
 use jute::txn::{SetDataTxn, Txn, TxnHeader};
 
-use super::testing::members;
+use super::testing::{members, proposal};
 use super::{
     Action, Event, ForwardedRequest, Link, Membership, NOTIFICATION_VERSION, Notification, Options,
     Packet, Peer, PeerState, Restored, Vote,
@@ -582,4 +582,58 @@ fn a_membership_may_change_during_a_sync() {
             assert!(out.iter().any(|a| matches!(a, Action::CloseLink(Link(1), _))), "{designated}");
         }
     }
+}
+
+/// Packets that come together do what they would do one by one; a leader counts their acks once.
+#[test]
+fn packets_may_come_together() {
+    let zxid = |counter| Zxid::new(Epoch(1), counter);
+    let lead = || {
+        let mut bench = Bench::new(3, |_| {});
+        bench.hear(1, PeerState::Looking, 3, 1);
+        bench.hear(2, PeerState::Looking, 3, 1);
+        bench.feed(Event::LinkUp(Link(1)));
+        let info = Packet::LearnerInfo {
+            observer: false,
+            accepted: Epoch(0),
+            sid: Some(Sid(1)),
+            protocol: jute::quorum::PROTOCOL_VERSION,
+            config_version: 0,
+        };
+        let ack = Packet::AckEpoch { last: Zxid::ZERO, current: Some(Epoch(0)) };
+        for packet in [info, ack, Packet::Ack(zxid(0))] {
+            bench.feed(Event::Packet(Link(1), packet));
+        }
+        assert!(bench.peer.is_serving());
+        for counter in 1..=4 {
+            bench.feed(Event::Propose(proposal(zxid(counter).0)));
+        }
+        bench.feed(Event::Durable(zxid(3)));
+        bench
+    };
+    let follow = || {
+        let mut bench = Bench::new(2, |_| {});
+        bench.follow();
+        bench
+    };
+    let acks = (1..=4).map(|counter| Packet::Ack(zxid(counter))).collect::<Vec<_>>();
+    let stream = (1..=3).flat_map(|counter| {
+        let zxid = zxid(counter);
+        [Packet::Proposal(proposal(zxid.0)), Packet::Commit(zxid)]
+    });
+    let cases: [(Bench, Bench, Vec<Packet>, usize); 2] =
+        [(lead(), lead(), acks, 3), (follow(), follow(), stream.collect(), 3)];
+    for (mut together, mut apart, packets, applied) in cases {
+        let mut expected = Vec::new();
+        for packet in &packets {
+            expected.extend(bench_actions(apart.feed(Event::Packet(Link(1), packet.clone()))));
+        }
+        let actions = bench_actions(together.feed(Event::Packets(Link(1), packets)));
+        assert_eq!(actions, expected);
+        assert_eq!(actions.iter().filter(|a| a.starts_with("Apply")).count(), applied);
+    }
+}
+
+fn bench_actions(actions: Vec<Action>) -> Vec<String> {
+    actions.iter().map(|action| format!("{action:?}")).collect()
 }

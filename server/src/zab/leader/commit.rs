@@ -1,13 +1,22 @@
 //! A leader that commits: what a quorum has on disk leaves for the learners and is applied
 //! (`Leader.tryToCommit`).
 
-use super::super::broadcast::Committed;
+use super::super::broadcast::{Acks, Committed};
 use super::super::core::{Core, Leave};
 use super::super::{Action, Membership, Mutation, Packet};
 use super::{Leader, RECONFIG, answer_sync};
-use crate::base::{Sid, Zxid};
+use crate::base::Sid;
 
 impl Leader {
+    /// Commits what the acks of the last packets made safe.
+    pub(in crate::zab) fn count_acks(
+        &mut self,
+        core: &mut Core,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Leave> {
+        if std::mem::take(&mut self.acks_came) { self.try_commit(core, out) } else { Ok(()) }
+    }
+
     pub(super) fn try_commit(
         &mut self,
         core: &mut Core,
@@ -16,20 +25,21 @@ impl Leader {
         if !self.is_established() {
             return Ok(());
         }
-        let mut acked: Vec<(Sid, Zxid)> =
-            self.learners.values().filter(|l| l.has_acked()).map(|l| (l.sid, l.acked)).collect();
+        let acks = self.learners.values().filter(|l| l.has_acked()).map(|l| (l.sid, l.acked));
         // Our own ack (`ACK-AFTER-FSYNC`).
         let ours = if core.options.mutations.has(Mutation::AckBeforeFsync) {
             core.history.last()
         } else {
             core.history.durable()
         };
-        acked.push((core.me(), ours));
-        let oracle = self.oracle(core);
-        while let Some(committed) =
-            self.broadcast.next_commit(&acked, oracle, core.options.mutations)
-        {
-            self.commit(committed, core, out)?;
+        let acks = acks.chain([(core.me(), ours)]);
+        if self.broadcast.is_reached(acks.clone()) {
+            let mut acks = Acks::new(acks.collect(), self.oracle(core));
+            while let Some(committed) =
+                self.broadcast.next_commit(&mut acks, core.options.mutations)
+            {
+                self.commit(committed, core, out)?;
+            }
         }
         if self.broadcast.is_used_up() {
             return Err(Leave("the zxid counter of this epoch is used up"));
