@@ -4,9 +4,11 @@
 
 use std::io::{self, Cursor, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use parking_lot::Mutex;
 use rustls::Connection;
 
@@ -159,6 +161,24 @@ impl Cutter {
         self.0.socket.peer_addr().ok()
     }
 
+    /// Sends as much as the socket takes at once, nothing over TLS; how much that was. Nobody may be
+    /// writing to the other half meanwhile.
+    ///
+    /// # Errors
+    /// If the connection is broken.
+    pub fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        use nix::sys::socket::{MsgFlags, send};
+        if self.0.tls.is_some() {
+            return Ok(0);
+        }
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        match send(self.0.socket.as_raw_fd(), bytes, flags) {
+            Ok(count) => Ok(count),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Sends what is written at once if `nodelay`, and gives up on a peer that takes nothing for `limit`.
     ///
     /// # Errors
@@ -306,7 +326,6 @@ impl Drop for WriteHalf {
             // Only if the socket takes it at once; nobody waits for a farewell.
             if drain(&mut tls, &mut self.out).is_ok() {
                 use nix::sys::socket::{MsgFlags, send};
-                use std::os::fd::AsRawFd;
                 let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
                 let _ = send(self.shared.socket.as_raw_fd(), &self.out, flags);
             }

@@ -1,25 +1,25 @@
 //! Links between learners and leader: the quorum port on the leader's side, the dialled connection
-//! on the learner's. One queue and two threads per link.
+//! on the learner's. Two threads per link.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use jute::Encode;
-use jute::data::Id;
-use jute::quorum::{QuorumPacket, SNAPSHOT_SIGNATURE};
-use parking_lot::{Condvar, Mutex};
+use jute::quorum::SNAPSHOT_SIGNATURE;
+use parking_lot::Mutex;
 use tracing::{debug, info, warn};
 
 use super::door::Door;
+use super::inbox::Inbox;
 use super::security::Halves;
 use super::tracker::Tracker;
+use super::wire::{CHUNK_BYTES, Item, Overflow, Wire};
 use super::{AddressBook, Options, Security, Sink, mesh, spawn};
-use crate::auth::{Cutter, ReadHalf, Stream, WriteHalf};
+use crate::auth::{ReadHalf, Stream, WriteHalf};
 use crate::base::{Proposal, Sid, Zxid};
 use crate::storage::DataDirs;
 use crate::storage::snapshot::codec::{encode_end, encode_tables, read_tree_stream};
@@ -30,9 +30,6 @@ use crate::tree::cut::Cut;
 use crate::tree::load::TreeLoader;
 use crate::zab::{Event, Link, Packet};
 
-/// Identities in one packet.
-const IDENTITIES_MAX: usize = 1024;
-
 /// Links at once.
 const LINKS_MAX: usize = 1100;
 
@@ -40,9 +37,6 @@ const LINKS_MAX: usize = 1100;
 const GREETINGS_MAX: usize = 256;
 /// Of one address.
 const GREETINGS_OF_ONE_MAX: usize = 64;
-
-/// Bytes gathered before they go to the socket.
-const CHUNK_BYTES: usize = 64 * 1024;
 
 /// A peer that reads nothing for this long is cut.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -67,39 +61,6 @@ struct Shared {
     /// The same for observers while we follow.
     listening_for_observers: Mutex<Option<Arc<AtomicBool>>>,
     received: Mutex<HashMap<Link, DataTree>>,
-}
-
-struct Wire {
-    stream: Cutter,
-    tracker: Option<Tracker>,
-    queue: Mutex<Queue>,
-    bell: Condvar,
-}
-
-#[derive(Default)]
-struct Queue {
-    items: VecDeque<Item>,
-    bytes: usize,
-    closed: bool,
-}
-
-enum Item {
-    Packet(Packet),
-    Log { after: Zxid, upto: Zxid },
-    Snapshot { zxid: Zxid, cut: Box<Cut>, reader: TreeReader },
-    End,
-}
-
-impl Item {
-    /// The packet it begins with.
-    fn name(&self) -> Option<&'static str> {
-        match self {
-            Item::Packet(packet) => Some(packet.name()),
-            Item::Log { .. } => Some("PROPOSAL"),
-            Item::Snapshot { .. } => Some("SNAP"),
-            Item::End => None,
-        }
-    }
 }
 
 impl Links {
@@ -185,33 +146,33 @@ impl Links {
         }
     }
 
-    pub(super) fn send(&self, link: Link, packet: Packet) {
-        let bytes = packet.weight();
-        self.push(link, Item::Packet(packet), bytes);
+    pub(super) fn send(&self, link: Link, packets: impl IntoIterator<Item = Packet>) {
+        let Some(wire) = self.wire(link) else { return };
+        let sent = wire.send(packets, self.shared.options.queue_bytes_max);
+        self.check(link, &wire, sent);
     }
 
     pub(super) fn stream_log(&self, link: Link, after: Zxid, upto: Zxid) {
-        self.push(link, Item::Log { after, upto }, 0);
+        self.push(link, Item::Log { after, upto });
     }
 
     pub(super) fn send_snapshot(&self, link: Link, zxid: Zxid, cut: Cut, reader: TreeReader) {
-        self.push(link, Item::Snapshot { zxid, cut: Box::new(cut), reader }, 0);
+        self.push(link, Item::Snapshot { zxid, cut: Box::new(cut), reader });
     }
 
     pub(super) fn close(&self, link: Link, why: &'static str) {
-        let wire = self.shared.links.lock().get(&link).cloned();
-        if let Some(wire) = &wire {
+        if let Some(wire) = self.wire(link) {
             let peer = wire.stream.peer();
             info!(link = link.0, ?peer, why, "closing a link");
         }
         self.shared.received.lock().remove(&link);
-        self.push(link, Item::End, 0);
+        self.push(link, Item::End);
     }
 
     pub(super) fn sight(&self, link: Link) -> Option<(Option<SocketAddr>, usize, usize)> {
-        let wire = self.shared.links.lock().get(&link).cloned()?;
-        let queue = wire.queue.lock();
-        Some((wire.stream.peer(), queue.items.len(), queue.bytes))
+        let wire = self.wire(link)?;
+        let (packets, bytes) = wire.waiting();
+        Some((wire.stream.peer(), packets, bytes))
     }
 
     pub(super) fn take_received(&self, link: Link) -> Option<DataTree> {
@@ -226,26 +187,20 @@ impl Links {
         }
     }
 
-    fn push(&self, link: Link, item: Item, bytes: usize) {
-        let Some(wire) = self.shared.links.lock().get(&link).cloned() else { return };
-        let mut queue = wire.queue.lock();
-        if queue.closed {
-            return;
-        }
-        queue.bytes += bytes;
-        if queue.bytes > self.shared.options.queue_bytes_max {
-            queue.closed = true;
-            drop(queue);
+    fn push(&self, link: Link, item: Item) {
+        let Some(wire) = self.wire(link) else { return };
+        let queued = wire.push(item, self.shared.options.queue_bytes_max);
+        self.check(link, &wire, queued);
+    }
+
+    fn wire(&self, link: Link) -> Option<Arc<Wire>> {
+        self.shared.links.lock().get(&link).cloned()
+    }
+
+    fn check(&self, link: Link, wire: &Wire, sent: Result<(), Overflow>) {
+        if let Err(Overflow) = sent {
             warn!(link = link.0, "a learner does not keep up: its link is cut");
             wire.cut();
-            return;
-        }
-        queue.closed = matches!(item, Item::End);
-        queue.items.push_back(item);
-        let first = queue.items.len() == 1;
-        drop(queue);
-        if first {
-            wire.bell.notify_one();
         }
     }
 }
@@ -336,8 +291,7 @@ impl Shared {
         // A socket that was cut knows it no longer.
         let peer = stream.peer();
         let tracker = self.options.tracked.map(Tracker::new);
-        let wire = Wire { stream, tracker, queue: Mutex::default(), bell: Condvar::new() };
-        let wire = Arc::new(wire);
+        let wire = Arc::new(Wire::new(stream, tracker));
         {
             let mut links = self.links.lock();
             if links.len() >= LINKS_MAX {
@@ -377,28 +331,36 @@ impl Shared {
         from_learner: bool,
     ) -> io::Result<()> {
         let peer = stream.peer();
-        let mut input: Box<dyn Read> = Box::new(BufReader::with_capacity(CHUNK_BYTES, stream));
+        let mut inbox = Inbox::new(stream, self.options.field_max, from_learner);
         loop {
-            let wire = read_packet(&mut *input, self.options.field_max)?;
-            let packet = match Packet::from_wire(wire, from_learner) {
-                Ok(packet) => packet,
-                Err(error) => {
-                    warn!(link = link.0, ?peer, %error, "a packet that cannot be read");
-                    return Err(invalid(error));
+            inbox.receive()?;
+            let mut packets = Vec::new();
+            let broken = loop {
+                let packet = match inbox.next() {
+                    Ok(Some(packet)) => packet,
+                    Ok(None) => break None,
+                    Err(error) => break Some(error),
+                };
+                if let Some(tracker) = &own.tracker {
+                    tracker.received(packet.name());
+                }
+                let snapshot = match packet {
+                    Packet::Snap(zxid) if !from_learner => Some(zxid),
+                    _ => None,
+                };
+                packets.push(packet);
+                if let Some(zxid) = snapshot {
+                    (self.sink)(Event::Packets(link, std::mem::take(&mut packets)));
+                    inbox.lend(|input| self.read_snapshot(link, zxid, input))?;
+                    (self.sink)(Event::SnapshotReceived(link));
                 }
             };
-            if let Some(tracker) = &own.tracker {
-                tracker.received(packet.name());
+            if !packets.is_empty() {
+                (self.sink)(Event::Packets(link, packets));
             }
-            let snapshot = match packet {
-                Packet::Snap(zxid) if !from_learner => Some(zxid),
-                _ => None,
-            };
-            (self.sink)(Event::Packet(link, packet));
-            if let Some(zxid) = snapshot {
-                let rest = self.read_snapshot(link, zxid, &mut *input)?;
-                input = Box::new(io::Cursor::new(rest).chain(input));
-                (self.sink)(Event::SnapshotReceived(link));
+            if let Some(error) = broken {
+                warn!(link = link.0, ?peer, %error, "a packet that cannot be read");
+                return Err(invalid(error));
             }
         }
     }
@@ -421,23 +383,16 @@ impl Shared {
         let mut out = Vec::with_capacity(CHUNK_BYTES);
         let mut items = VecDeque::new();
         loop {
-            {
-                let mut queue = wire.queue.lock();
-                while queue.items.is_empty() {
-                    if queue.closed {
-                        return Ok(());
-                    }
-                    wire.bell.wait(&mut queue);
-                }
-                std::mem::swap(&mut queue.items, &mut items);
-                queue.bytes = 0;
+            if !wire.take(&mut items) {
+                return Ok(());
             }
             for item in items.drain(..) {
                 if let (Some(tracker), Some(name)) = (&wire.tracker, item.name()) {
                     tracker.sent(name);
                 }
                 match item {
-                    Item::Packet(packet) => write_packet(&packet, &mut out),
+                    Item::Packet(packet) => packet.encode(&mut out),
+                    Item::Rest(bytes) => out.extend_from_slice(&bytes),
                     Item::Log { after, upto } => {
                         self.write_log(after, upto, &mut out, &mut stream)?;
                     }
@@ -488,22 +443,10 @@ impl Shared {
     }
 }
 
-impl Wire {
-    fn cut(&self) {
-        self.queue.lock().closed = true;
-        self.bell.notify_all();
-        self.stream.cut();
-    }
-}
-
 fn write_proposal(proposal: Proposal, out: &mut Vec<u8>) {
     let zxid = proposal.zxid();
-    write_packet(&Packet::Proposal(Arc::new(proposal)), out);
-    write_packet(&Packet::Commit(zxid), out);
-}
-
-fn write_packet(packet: &Packet, out: &mut Vec<u8>) {
-    packet.to_wire().encode(out);
+    Packet::Proposal(Arc::new(proposal)).encode(out);
+    Packet::Commit(zxid).encode(out);
 }
 
 /// SNAP and the stream behind it: no file header, seal or digest, but a signature.
@@ -514,7 +457,7 @@ fn write_snapshot(
     out: &mut Vec<u8>,
     stream: &mut WriteHalf,
 ) -> io::Result<()> {
-    write_packet(&Packet::Snap(zxid), out);
+    Packet::Snap(zxid).encode(out);
     encode_tables(cut.sessions(), cut.acls(), out);
     while cut.next_batch(reader, out).map_err(invalid)? {
         if out.len() >= CHUNK_BYTES {
@@ -541,54 +484,6 @@ fn bind(options: &Options, host: &str, port: u16, flag: &AtomicBool) -> io::Resu
             result => return result,
         }
     }
-}
-
-/// One packet, which has no length in front. Nothing is allocated beyond what arrives.
-fn read_packet(input: &mut dyn Read, field_max: usize) -> io::Result<QuorumPacket> {
-    let kind = read_int(input)?;
-    let mut zxid = [0; 8];
-    input.read_exact(&mut zxid)?;
-    let data = read_buffer(input, field_max)?;
-    let count = read_int(input)?;
-    let authinfo = match usize::try_from(count) {
-        Err(_) => None,
-        Ok(n) if n > IDENTITIES_MAX => return Err(invalid(format!("{n} identities"))),
-        Ok(n) => {
-            let mut ids = Vec::with_capacity(n.min(8));
-            for _ in 0..n {
-                let mut text = || -> io::Result<Option<String>> {
-                    let bytes = read_buffer(input, field_max)?;
-                    Ok(bytes.map(|b| String::from_utf8_lossy(&b).into_owned()))
-                };
-                ids.push(Id { scheme: text()?, id: text()? });
-            }
-            Some(ids)
-        }
-    };
-    Ok(QuorumPacket { kind, zxid: i64::from_be_bytes(zxid), data, authinfo })
-}
-
-fn read_int(input: &mut dyn Read) -> io::Result<i32> {
-    let mut bytes = [0; 4];
-    input.read_exact(&mut bytes)?;
-    Ok(i32::from_be_bytes(bytes))
-}
-
-fn read_buffer(input: &mut dyn Read, field_max: usize) -> io::Result<Option<Bytes>> {
-    let length = read_int(input)?;
-    if length == -1 {
-        return Ok(None);
-    }
-    let size = match usize::try_from(length) {
-        Ok(n) if n <= field_max => n,
-        _ => return Err(invalid(format!("unreasonable length = {length}"))),
-    };
-    let mut bytes = Vec::with_capacity(size.min(CHUNK_BYTES));
-    input.take(size as u64).read_to_end(&mut bytes)?;
-    if bytes.len() < size {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(Some(bytes.into()))
 }
 
 fn invalid(what: impl ToString) -> io::Error {

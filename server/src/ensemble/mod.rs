@@ -4,7 +4,7 @@
 //! ```text
 //!  zab::Peer ── Notify ──► mesh ◄──► other servers' election ports
 //!      ▲  └──── Send, StreamLog, SendSnapshot ──► links ◄──► quorum port
-//!      └──────── Notification, Packet, LinkDown ────┘
+//!      └──────── Notification, Packets, LinkDown ───┘
 //! ```
 //!
 //! Plain threads that block on their own socket, two per connection: an ensemble has few.
@@ -13,11 +13,13 @@
 //! Must not know: roles, epochs, sessions.
 
 mod door;
+mod inbox;
 mod links;
 mod mesh;
 mod oracle;
 mod security;
 mod tracker;
+mod wire;
 
 use std::fmt;
 use std::io;
@@ -234,9 +236,9 @@ impl Ensemble {
         self.links.connect(sid, false);
     }
 
-    /// Queues a packet on a link.
-    pub fn send(&self, link: Link, packet: Packet) {
-        self.links.send(link, packet);
+    /// Sends packets on a link, in order. Never waits for the peer.
+    pub fn send(&self, link: Link, packets: impl IntoIterator<Item = Packet>) {
+        self.links.send(link, packets);
     }
 
     /// Queues a range of the log on disk.

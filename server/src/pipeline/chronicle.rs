@@ -96,6 +96,8 @@ impl Sight {
 pub(super) struct Chronicle {
     metrics: Arc<Metrics>,
     sight: Arc<Sight>,
+    /// The learners of `sight`, which only this chronicle changes: no lock per packet.
+    known: Vec<(Link, Arc<LearnerSight>)>,
     my_id: i64,
     /// `zookeeper.leader.ackLoggingFrequency`, 0 for none.
     ack_every: u64,
@@ -124,6 +126,7 @@ impl Chronicle {
         let mut chronicle = Self {
             metrics,
             sight,
+            known: Vec::new(),
             my_id,
             ack_every,
             state: PeerState::Looking,
@@ -150,7 +153,8 @@ impl Chronicle {
     /// An event on its way in.
     pub fn event(&mut self, now: Now, event: &Event) {
         match event {
-            Event::Packet(link, packet) => self.packet(now, *link, packet),
+            Event::Packet(link, packet) => self.packets(now, *link, std::slice::from_ref(packet)),
+            Event::Packets(link, packets) => self.packets(now, *link, packets),
             Event::Notification { from, notification: n } => {
                 let vote = &n.vote;
                 info!(
@@ -172,28 +176,34 @@ impl Chronicle {
         }
     }
 
-    fn packet(&mut self, now: Now, link: Link, packet: &Packet) {
+    fn packets(&mut self, now: Now, link: Link, packets: &[Packet]) {
         if self.is_leading() {
-            return self.learner_says(now, link, packet);
+            return packets.iter().for_each(|packet| self.learner_says(now, link, packet));
         }
-        let serving = self.serving;
-        match packet {
-            Packet::Proposal(proposal) if serving => {
-                self.metrics.learner_proposal_received_count.add(1);
-                add_age(&self.metrics.proposal_latency, now, proposal.header.time);
+        let (mut proposals, mut commits) = (0, 0);
+        let mut ages = Ages::default();
+        for packet in packets {
+            match packet {
+                Packet::Proposal(proposal) if self.serving => {
+                    proposals += 1;
+                    ages.add(now, proposal.header.time, &self.metrics.proposal_latency);
+                }
+                Packet::Commit(_)
+                | Packet::CommitAndActivate { .. }
+                | Packet::Inform(_)
+                | Packet::InformAndActivate { .. } => commits += 1,
+                Packet::Diff(zxid) => info!("Getting a diff from the leader 0x{:x}", zxid.0),
+                Packet::Snap(zxid) => info!("Getting a snapshot from leader 0x{:x}", zxid.0),
+                Packet::Trunc(zxid) => {
+                    warn!("Truncating log to get in sync with the leader 0x{:x}", zxid.0);
+                }
+                _ => {}
             }
-            Packet::Commit(_) | Packet::CommitAndActivate { .. } if serving => {
-                self.metrics.learner_commit_received_count.add(1);
-            }
-            Packet::Inform(_) | Packet::InformAndActivate { .. } if serving => {
-                self.metrics.learner_commit_received_count.add(1);
-            }
-            Packet::Diff(zxid) => info!("Getting a diff from the leader 0x{:x}", zxid.0),
-            Packet::Snap(zxid) => info!("Getting a snapshot from leader 0x{:x}", zxid.0),
-            Packet::Trunc(zxid) => {
-                warn!("Truncating log to get in sync with the leader 0x{:x}", zxid.0);
-            }
-            _ => {}
+        }
+        if self.serving {
+            ages.enter(&self.metrics.proposal_latency);
+            self.metrics.learner_proposal_received_count.add(proposals);
+            self.metrics.learner_commit_received_count.add(commits);
         }
     }
 
@@ -209,21 +219,30 @@ impl Chronicle {
                 last_zxid: AtomicI64::new(-1),
             };
             info!("Follower sid: {} : info : {}", learner.sid, packet.name());
-            self.sight.learners.lock().insert(link, Arc::new(learner));
+            let learner = Arc::new(learner);
+            self.known.retain(|(known, _)| *known != link);
+            self.known.push((link, learner.clone()));
+            self.sight.learners.lock().insert(link, learner);
             return;
         }
-        let learner = self.sight.learners.lock().get(&link).cloned();
-        if let Some(learner) = &learner {
+        let learner = self.learner(link);
+        if let Some(learner) = learner {
             learner.received.fetch_add(1, Relaxed);
         }
         match packet {
             Packet::AckEpoch { last, .. } => _ = self.peer_last.insert(link, *last),
-            Packet::Ack(zxid) => {
-                if zxid.counter() == 0 {
-                    self.synced(link);
+            Packet::Ack(zxid) if zxid.counter() == 0 => {
+                if let Some(learner) = learner {
+                    learner.last_zxid.store(zxid.0, Relaxed);
                 }
+                self.synced(link);
+            }
+            Packet::Ack(zxid) => {
                 let Some(learner) = learner else { return };
                 learner.last_zxid.store(zxid.0, Relaxed);
+                if !self.is_sampled(zxid.0) {
+                    return;
+                }
                 let sample = self.samples.iter().find(|(at, _)| at == zxid);
                 if let Some((_, stamp)) = sample {
                     let summary = self.metrics.ack_latency.summary(&learner.sid.to_string());
@@ -238,6 +257,10 @@ impl Chronicle {
             Packet::Revalidate { .. } => self.metrics.revalidate_count.add(1),
             _ => {}
         }
+    }
+
+    fn learner(&self, link: Link) -> Option<&Arc<LearnerSight>> {
+        self.known.iter().find(|(known, _)| *known == link).map(|(_, learner)| learner)
     }
 
     /// NEWLEADER is acknowledged: this learner's sync is over.
@@ -257,6 +280,7 @@ impl Chronicle {
     fn learner_gone(&mut self, link: Link) {
         self.peer_last.remove(&link);
         self.syncing.remove(&link);
+        self.known.retain(|(known, _)| *known != link);
         if let Some(learner) = self.sight.learners.lock().remove(&link) {
             warn!("******* GOODBYE sid: {} ********", learner.sid);
         }
@@ -278,13 +302,17 @@ impl Chronicle {
         if min < 0 || size < min {
             sight.min_proposal.store(size, Relaxed);
         }
-        let zxid = proposal.header.zxid as u64;
-        if self.ack_every > 0 && zxid.is_multiple_of(self.ack_every) {
+        if self.is_sampled(proposal.header.zxid) {
             if self.samples.len() >= SAMPLES_MAX {
                 self.samples.pop_front();
             }
             self.samples.push_back((proposal.zxid(), proposal.header.time));
         }
+    }
+
+    /// True for each of `ack_every` transactions.
+    fn is_sampled(&self, zxid: i64) -> bool {
+        self.ack_every > 0 && (zxid as u64).is_multiple_of(self.ack_every)
     }
 
     /// Transactions are committed.
@@ -350,8 +378,8 @@ impl Chronicle {
             }
             return;
         }
-        let learner = self.sight.learners.lock().get(&link).cloned();
-        let sid = learner.as_ref().map_or(-1, |learner| learner.sid);
+        let learner = self.learner(link);
+        let sid = learner.map_or(-1, |learner| learner.sid);
         if let Some(learner) = learner {
             learner.sent.fetch_add(1, Relaxed);
         }
@@ -490,6 +518,7 @@ impl Chronicle {
             PeerState::Observing => warn!("Exception when observing the leader: {why}"),
             PeerState::Looking => {}
         }
+        self.known.clear();
         self.sight.learners.lock().clear();
         self.peer_last.clear();
         self.syncing.clear();
@@ -512,6 +541,32 @@ fn name(state: PeerState) -> &'static str {
         PeerState::Leading => "leading",
         PeerState::Following => "following",
         PeerState::Observing => "observing",
+    }
+}
+
+/// Ages from the proposer's stamp until now: a value and how often in a row it came. None if its
+/// clock is ahead of ours.
+#[derive(Default)]
+struct Ages {
+    value: i64,
+    times: u64,
+}
+
+impl Ages {
+    fn add(&mut self, now: Now, stamp: i64, summary: &crate::metrics::Summary) {
+        let age = now.wall.0 - stamp;
+        if age != self.value {
+            self.enter(summary);
+            self.value = age;
+        }
+        self.times += 1;
+    }
+
+    fn enter(&mut self, summary: &crate::metrics::Summary) {
+        let times = std::mem::take(&mut self.times);
+        if self.value >= 0 {
+            summary.add_many(self.value, times);
+        }
     }
 }
 

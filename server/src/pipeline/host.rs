@@ -97,11 +97,11 @@ impl Host {
     }
 
     /// Everything that needs neither the tree nor its writer.
-    pub fn perform(&self, action: Action, tree_end: Zxid) {
+    pub fn perform(&self, action: Action, tree_end: impl FnOnce() -> Zxid) {
         let ensemble = &self.parts.ensemble;
         match action {
             Action::Notify { to, notification } => ensemble.notify(to, &notification),
-            Action::Send(link, packet) => ensemble.send(link, packet),
+            Action::Send(link, packet) => ensemble.send(link, [packet]),
             Action::Connect(sid) => ensemble.connect(sid),
             Action::ConnectMaster(sid) => ensemble.connect_master(sid),
             Action::Listen(on) => ensemble.listen(on),
@@ -111,7 +111,7 @@ impl Host {
             Action::SaveEpochs { accepted, current, synced } => {
                 self.save_epochs(accepted, current, synced);
             }
-            Action::Truncate(zxid) => self.truncate(zxid, tree_end > zxid),
+            Action::Truncate(zxid) => self.truncate(zxid, tree_end() > zxid),
             Action::InstallSnapshot { link, zxid } => self.install(link, zxid),
             Action::FindInLog { link, peer } => self.find_in_log(link, peer),
             Action::Activate(membership) => {

@@ -104,6 +104,7 @@ impl PipelineBox {
     pub fn post(&self, event: zab::Event) {
         let bytes = match &event {
             zab::Event::Packet(_, packet) => packet.weight(),
+            zab::Event::Packets(_, packets) => packets.iter().map(zab::Packet::weight).sum(),
             _ => return self.0.post(Control::Zab(Box::new(event))),
         };
         self.0.post_when_room(Control::Zab(Box::new(event)), bytes);

@@ -17,12 +17,15 @@ use crate::apply::Duty;
 use crate::base::{Mono, Now, Proposal, SessionId};
 use crate::metrics::Metrics;
 use crate::net::clock;
-use crate::outbox::{Fate, Origin, Registry};
+use crate::outbox::{Fate, Origin, Outbox, Registry};
 use crate::replica::{Action, Commit, Event, Request};
 use crate::storage::Durable;
 use crate::tree::DataTree;
 use crate::tree::cut::CutLimits;
 use crate::zab;
+
+/// Links whose room for packets is kept from turn to turn.
+const LINKS_KEPT: usize = 16;
 
 /// The replica thread's mailbox.
 pub(super) type CoreBox = Mailbox<Control, Request<Origin>>;
@@ -73,6 +76,8 @@ pub(super) struct ReplicaLoop {
     actions: Vec<Action<Origin>>,
     appends: Vec<Arc<Proposal>>,
     commits: VecDeque<Commit<Origin>>,
+    /// Packets of this turn, per link in order.
+    outgoing: Vec<(zab::Link, Vec<zab::Packet>)>,
     /// An observer with `syncEnabled=false`.
     keeps_no_log: bool,
     /// Signs of life up to here are reported.
@@ -106,6 +111,7 @@ impl ReplicaLoop {
             actions: Vec::new(),
             appends: Vec::new(),
             commits: VecDeque::new(),
+            outgoing: Vec::new(),
             keeps_no_log: false,
             heard_until: Mono(0),
             stopping: false,
@@ -130,6 +136,7 @@ impl ReplicaLoop {
             }
             self.perform(now, action);
         }
+        self.flush();
         let (mut control, mut requests) = (Vec::new(), Vec::new());
         loop {
             let timeout = self.timeout(clock::mono());
@@ -380,8 +387,10 @@ impl ReplicaLoop {
                     self.failed = true;
                 }
             }
+            zab::Action::Send(link, packet) => self.send(link, packet),
             zab::Action::SendSnapshot { link, zxid } => {
                 self.apply(now);
+                self.flush();
                 let Some(host) = &self.host else { return };
                 let mut applier = self.core.applier();
                 match applier.open_cut(CutLimits::default()) {
@@ -419,11 +428,32 @@ impl ReplicaLoop {
             && self.core.lock().replica.peer().is_some_and(|peer| !peer.votes())
     }
 
-    fn host_performs(&self, action: zab::Action) {
-        let end = self.core.applier().read().last_zxid();
+    fn host_performs(&mut self, action: zab::Action) {
+        self.flush();
         if let Some(host) = &self.host {
-            host.perform(action, end);
+            host.perform(action, || self.core.applier().read().last_zxid());
         }
+    }
+
+    /// Keeps a packet until the end of this turn, or until something else is done to a link.
+    fn send(&mut self, link: zab::Link, packet: zab::Packet) {
+        match self.outgoing.iter_mut().find(|(to, _)| *to == link) {
+            Some((_, packets)) => packets.push(packet),
+            None => self.outgoing.push((link, vec![packet])),
+        }
+    }
+
+    /// Sends what was kept, each link's packets in one go.
+    fn flush(&mut self) {
+        for (link, packets) in &mut self.outgoing {
+            if let Some(host) = &self.host
+                && !packets.is_empty()
+            {
+                host.ensemble().send(*link, packets.drain(..));
+            }
+        }
+        // Links come and go.
+        self.outgoing.truncate(LINKS_KEPT);
     }
 
     /// Puts the committed membership into `/zookeeper/config`. Standalone it stays empty.
@@ -482,12 +512,24 @@ impl ReplicaLoop {
         heard.collect()
     }
 
-    /// Prepares a member's requests, and starts the disk before anything is applied.
+    /// Prepares a member's requests, and starts disk and network before anything is applied.
     fn prepare(&mut self, now: Now, requests: &mut Vec<Request<Origin>>) {
         if !requests.is_empty() {
             // Asked under a role that ended: answering it now could overtake what was asked before
             // and is forgotten.
-            requests.retain(|request| request.origin.outbox.lock().is_open());
+            let mut last: Option<(Arc<Outbox>, bool)> = None;
+            requests.retain(|request| {
+                let outbox = &request.origin.outbox;
+                match &last {
+                    // Bursts are of one connection.
+                    Some((known, open)) if Arc::ptr_eq(known, outbox) => *open,
+                    _ => {
+                        let open = outbox.lock().is_open();
+                        last = Some((outbox.clone(), open));
+                        open
+                    }
+                }
+            });
             let batch = Batch::of(requests, now.mono);
             let events = requests.drain(..).map(Event::Request);
             self.core.run_member(now, events, &mut self.actions);
@@ -499,6 +541,7 @@ impl ReplicaLoop {
             self.log.mark();
             self.log.post_bulk(&mut self.appends);
         }
+        self.flush();
     }
 
     fn apply(&mut self, now: Now) {

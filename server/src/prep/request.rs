@@ -121,7 +121,14 @@ impl WriteRequest {
     /// forwarded: undecodable bodies, which wedge a Java leader, removals of containers, and
     /// requests without a body.
     pub fn encode_body(&self) -> Option<Vec<u8>> {
-        let mut out = Vec::new();
+        /// Lengths, version, flags and an ordinary list.
+        const OTHER: usize = 64;
+        let data = match self {
+            Self::Create(Create { data, .. }) | Self::SetData { data, .. } => data.as_ref(),
+            _ => None,
+        };
+        let size = OTHER + self.path().map_or(0, str::len) + data.map_or(0, Bytes::len);
+        let mut out = Vec::with_capacity(size);
         self.encode_single(&mut out)?;
         Some(out)
     }

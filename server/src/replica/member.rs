@@ -88,6 +88,10 @@ pub(super) struct Member<T> {
     /// Following: when to collect signs of life.
     next_report: Mono,
     todo: Vec<zab::Action>,
+    /// Following: identities forwarded last, as we have them and as they are sent.
+    forwarded: Option<(Identities, Arc<[Id]>)>,
+    /// Leading: identities of the last forwarded request, as they came and as we have them.
+    asked: Option<(Arc<[Id]>, Identities)>,
 }
 
 impl<T> Member<T> {
@@ -116,6 +120,8 @@ impl<T> Member<T> {
             renewals: HashMap::new(),
             next_report: now.mono,
             todo: Vec::new(),
+            forwarded: None,
+            asked: None,
         }
     }
 

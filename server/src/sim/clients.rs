@@ -1,6 +1,8 @@
 //! Clients: each connects to some serving node, asks it about the session it had before, writes and
 //! syncs, and remembers what it was promised.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use jute::proto::op;
 
@@ -107,7 +109,7 @@ impl World {
             cxid: client.cxid,
             op: op::SET_DATA,
             body: Bytes::copy_from_slice(&client.session.0.to_be_bytes()),
-            identities: Some(Vec::new()),
+            identities: Some(Arc::new([])),
         };
         self.submit(node, request);
     }
@@ -121,7 +123,7 @@ impl World {
             cxid: number,
             op: op::SYNC,
             body: Bytes::new(),
-            identities: Some(Vec::new()),
+            identities: Some(Arc::new([])),
         };
         if self.nodes[node].serving != Some(Serving::Leader) {
             self.nodes[node].syncs.push_back(number);

@@ -22,14 +22,14 @@ pub struct ForwardedRequest {
     /// The request record behind its header.
     pub body: Bytes,
     /// Identities of the connection; none on requests the learner makes itself.
-    pub identities: Option<Vec<Id>>,
+    pub identities: Option<Arc<[Id]>>,
 }
 
 impl ForwardedRequest {
     /// About how many bytes of memory it takes.
     pub fn weight(&self) -> usize {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let ids = self.identities.iter().flatten();
+        let ids = self.identities.iter().flat_map(|ids| ids.iter());
         64 + self.body.len() + ids.map(|id| 48 + text(&id.scheme) + text(&id.id)).sum::<usize>()
     }
 }
@@ -253,19 +253,65 @@ impl Packet {
                     kind: kind::REQUEST,
                     zxid: -1,
                     data: Some(data.into()),
-                    authinfo: request.identities.clone(),
+                    authinfo: request.identities.as_deref().map(<[Id]>::to_vec),
                 }
             }
         }
     }
 
+    /// Appends the wire form.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        /// Encoded op code, xid and session of a REQUEST.
+        const REQUEST_HEADER: usize = 16;
+        let nothing: Option<i32> = None;
+        let mut start = |kind: i32, zxid: i64| {
+            kind.encode(out);
+            zxid.encode(out);
+        };
+        // What there is of it for each transaction is written without a copy in between.
+        match self {
+            Packet::Ack(zxid) => start(kind::ACK, zxid.0),
+            Packet::Commit(zxid) => start(kind::COMMIT, zxid.0),
+            Packet::Proposal(proposal) | Packet::Inform(proposal) => {
+                let informs = matches!(self, Packet::Inform(_));
+                let kind = if informs { kind::INFORM } else { kind::PROPOSAL };
+                start(kind, proposal.header.zxid);
+                proposal.payload.encode(out);
+                return nothing.encode(out);
+            }
+            Packet::Request(request) => {
+                start(kind::REQUEST, -1);
+                ((REQUEST_HEADER + request.body.len()) as i32).encode(out);
+                request.session.0.encode(out);
+                request.cxid.encode(out);
+                request.op.encode(out);
+                out.extend_from_slice(&request.body);
+                let Some(identities) = &request.identities else { return nothing.encode(out) };
+                (identities.len() as i32).encode(out);
+                return identities.iter().for_each(|id| id.encode(out));
+            }
+            _ => return self.to_wire().encode(out),
+        }
+        nothing.encode(out);
+        nothing.encode(out);
+    }
+
     /// Reads the wire form. A leader reads what learners send and the other way round; the two
     /// share REVALIDATE and PING, whose payloads tell them apart by `from_learner`.
     pub fn from_wire(packet: QuorumPacket, from_learner: bool) -> Result<Self, DecodeError> {
-        let zxid = Zxid(packet.zxid);
-        let data = packet.data.clone();
-        let bytes = data.as_deref();
-        let missing = |what| DecodeError::Value { what, value: packet.kind.into() };
+        let QuorumPacket { kind, zxid, data, authinfo } = packet;
+        Self::from_parts((kind, zxid), data, authinfo.map(Arc::from), from_learner)
+    }
+
+    /// The same from a packet's type and zxid, its data, and its identities.
+    pub fn from_parts(
+        (packet_kind, zxid): (i32, i64),
+        data: Option<Bytes>,
+        identities: Option<Arc<[Id]>>,
+        from_learner: bool,
+    ) -> Result<Self, DecodeError> {
+        let zxid = Zxid(zxid);
+        let missing = |what| DecodeError::Value { what, value: packet_kind.into() };
         let proposal = |data: Option<Bytes>| -> Result<Arc<Proposal>, DecodeError> {
             let data = data.ok_or(missing("packet without transaction, type"))?;
             let proposal = Proposal::decode(data)?;
@@ -275,11 +321,34 @@ impl Packet {
             }
             Ok(Arc::new(proposal))
         };
-        Ok(match packet.kind {
+        // Most of the packets there are.
+        match packet_kind {
+            kind::PROPOSAL => return proposal(data).map(Packet::Proposal),
+            kind::ACK => return Ok(Packet::Ack(zxid)),
+            kind::COMMIT => return Ok(Packet::Commit(zxid)),
+            kind::INFORM => return proposal(data).map(Packet::Inform),
+            kind::REQUEST => {
+                let data = data.ok_or(missing("REQUEST without data, type"))?;
+                let mut input = Reader::new(&data);
+                let session = SessionId(input.read()?);
+                let (cxid, op) = (input.read()?, input.read()?);
+                let body = data.slice(input.position()..);
+                return Ok(Packet::Request(ForwardedRequest {
+                    session,
+                    cxid,
+                    op,
+                    body,
+                    identities,
+                }));
+            }
+            _ => {}
+        }
+        let bytes = data.as_deref();
+        Ok(match packet_kind {
             kind::FOLLOWERINFO | kind::OBSERVERINFO => {
                 let info = bytes.map(LearnerInfo::decode_any).transpose()?;
                 Packet::LearnerInfo {
-                    observer: packet.kind == kind::OBSERVERINFO,
+                    observer: packet_kind == kind::OBSERVERINFO,
                     accepted: zxid.epoch(),
                     sid: info.as_ref().map(|i| Sid(i.server_id)),
                     protocol: info.as_ref().map_or(0, |i| i.protocol_version),
@@ -302,10 +371,6 @@ impl Packet {
             kind::DIFF => Packet::Diff(zxid),
             kind::TRUNC => Packet::Trunc(zxid),
             kind::SNAP => Packet::Snap(zxid),
-            kind::PROPOSAL => Packet::Proposal(proposal(data)?),
-            kind::ACK => Packet::Ack(zxid),
-            kind::COMMIT => Packet::Commit(zxid),
-            kind::INFORM => Packet::Inform(proposal(data)?),
             kind::COMMITANDACTIVATE => Packet::CommitAndActivate {
                 zxid,
                 designated: Sid(i64::from_slice(bytes.unwrap_or_default())?),
@@ -338,15 +403,6 @@ impl Packet {
                 Packet::Revalidated { session: SessionId(input.read()?), valid: input.read()? }
             }
             kind::SYNC => Packet::Sync,
-            kind::REQUEST => {
-                let data = data.ok_or(missing("REQUEST without data, type"))?;
-                let mut input = Reader::new(&data);
-                let session = SessionId(input.read()?);
-                let (cxid, op) = (input.read()?, input.read()?);
-                let body = data.slice(input.position()..);
-                let identities = packet.authinfo.clone();
-                Packet::Request(ForwardedRequest { session, cxid, op, body, identities })
-            }
             other => {
                 return Err(DecodeError::Value { what: "packet type", value: other.into() });
             }
@@ -374,7 +430,7 @@ mod tests {
             cxid: 2,
             op: 1,
             body: Bytes::from_static(b"abc"),
-            identities: Some(vec![]),
+            identities: Some(Arc::new([])),
         };
         let learner = [
             Packet::LearnerInfo {
@@ -411,6 +467,9 @@ mod tests {
         for (from_learner, packets) in [(true, &learner[..]), (false, &leader[..])] {
             for packet in packets {
                 let bytes = packet.to_wire().to_vec();
+                let mut direct = Vec::new();
+                packet.encode(&mut direct);
+                assert_eq!(direct, bytes, "{packet:?}");
                 let wire = QuorumPacket::from_slice(&bytes).unwrap();
                 assert_eq!(&Packet::from_wire(wire, from_learner).unwrap(), packet);
             }

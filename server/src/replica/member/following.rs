@@ -37,14 +37,14 @@ impl<T> Member<T> {
                 let ids = if write == WriteRequest::CloseSession {
                     None
                 } else {
-                    Some(ids_of(&identities))
+                    Some(self.ids_of(identities))
                 };
                 let origin = Some(origin);
                 self.forward(now, session, cxid, kind, body, ids, origin, tree, out);
             }
             Body::Sync => {
                 self.syncs.push_back(origin);
-                let ids = Some(ids_of(&identities));
+                let ids = Some(self.ids_of(identities));
                 let body = Some("/").to_vec();
                 let request = request_of(session, cxid, op::SYNC, body, ids);
                 self.feed(now, zab::Event::Forward(request), tree, out);
@@ -79,7 +79,7 @@ impl<T> Member<T> {
         cxid: i32,
         op: i32,
         body: Vec<u8>,
-        identities: Option<Vec<Id>>,
+        identities: Option<Arc<[Id]>>,
         origin: Option<T>,
         tree: &DataTree,
         out: &mut Vec<Action<T>>,
@@ -89,6 +89,19 @@ impl<T> Member<T> {
         let request = request_of(session, cxid, op, body, identities);
         self.feed(now, zab::Event::Forward(request), tree, out);
     }
+
+    /// Identities as they are forwarded. Neighbours in a burst mostly share them.
+    fn ids_of(&mut self, identities: Identities) -> Arc<[Id]> {
+        if let Some((known, ids)) = &self.forwarded
+            && Arc::ptr_eq(known, &identities)
+        {
+            return ids.clone();
+        }
+        let id = |i: &Identity| Id { scheme: Some(i.scheme.clone()), id: Some(i.id.clone()) };
+        let ids: Arc<[Id]> = identities.iter().map(id).collect();
+        self.forwarded = Some((identities, ids.clone()));
+        ids
+    }
 }
 
 fn request_of(
@@ -96,12 +109,7 @@ fn request_of(
     cxid: i32,
     op: i32,
     body: Vec<u8>,
-    identities: Option<Vec<Id>>,
+    identities: Option<Arc<[Id]>>,
 ) -> ForwardedRequest {
     ForwardedRequest { session, cxid, op, body: Bytes::from(body), identities }
-}
-
-fn ids_of(identities: &Identities) -> Vec<Id> {
-    let id = |i: &Identity| Id { scheme: Some(i.scheme.clone()), id: Some(i.id.clone()) };
-    identities.iter().map(id).collect()
 }

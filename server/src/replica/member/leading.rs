@@ -103,12 +103,27 @@ impl<T> Member<T> {
             session,
             cxid,
             kind,
-            identities: identities_of(identities),
+            identities: self.identities_of(identities),
             owner: Owner(link.0),
             source: Source::Learner,
             upgrade_error: None,
         };
         self.propose(now, prep::Request { context, write }, None, tree, out);
+    }
+
+    /// Identities of a forwarded request. Neighbours mostly share them.
+    fn identities_of(&mut self, ids: Option<Arc<[Id]>>) -> Identities {
+        let Some(ids) = ids else { return Identities::default() };
+        if let Some((known, identities)) = &self.asked
+            && Arc::ptr_eq(known, &ids)
+        {
+            return identities.clone();
+        }
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let identity = |id: &Id| Identity { scheme: text(&id.scheme), id: text(&id.id) };
+        let identities: Identities = ids.iter().map(identity).collect();
+        self.asked = Some((ids, identities.clone()));
+        identities
     }
 
     pub(super) fn propose(
@@ -168,11 +183,4 @@ impl prep::Membership for Proposer<'_> {
         }
         Ok(Bytes::from(next.render()))
     }
-}
-
-fn identities_of(ids: Option<Vec<Id>>) -> Identities {
-    ids.unwrap_or_default()
-        .into_iter()
-        .map(|id| Identity { scheme: id.scheme.unwrap_or_default(), id: id.id.unwrap_or_default() })
-        .collect()
 }
