@@ -110,7 +110,7 @@ impl Target {
     pub fn await_serving(&mut self, started: Instant) -> Result<Duration> {
         let child = self.child.as_mut().context("it does not run")?;
         loop {
-            if first_read(self.addr).is_ok() {
+            if first_read(self.addr, patience(started.elapsed())).is_ok() {
                 return Ok(started.elapsed());
             }
             let over = started.elapsed() > START_MAX;
@@ -182,11 +182,17 @@ impl Drop for Target {
     }
 }
 
+/// How long an answer may take before another connection asks. Java accepts connections before it can
+/// serve them and forgets those; on a slow disk an answer can take longer than that is worth waiting
+/// for at first.
+fn patience(waited: Duration) -> Duration {
+    (waited / 4).clamp(Duration::from_millis(250), Duration::from_secs(10))
+}
+
 /// Opens a session, reads the root and closes it.
-fn first_read(addr: SocketAddr) -> Result<()> {
+fn first_read(addr: SocketAddr, patience: Duration) -> Result<()> {
     let mut stream = TcpStream::connect_timeout(&addr, Duration::from_secs(1))?;
-    // Java accepts connections before it can serve them and forgets those.
-    stream.set_read_timeout(Some(Duration::from_millis(250)))?;
+    stream.set_read_timeout(Some(patience))?;
     let request = ConnectRequest {
         protocol_version: 0,
         last_zxid_seen: 0,
