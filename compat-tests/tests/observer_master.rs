@@ -29,7 +29,8 @@ fn ensemble(followers: Kind, leader: Kind, observer: Kind) -> Result<Ensemble> {
     let voter = |kind| (kind, Part::Participant);
     let members = [voter(followers), voter(followers), voter(leader), (observer, Part::Observer)];
     let port = free_port().to_string();
-    let mut all = Ensemble::new("masters", &members, &[("observerMasterPort", &port)], &[])?;
+    let settings = [("observerMasterPort", port.as_str()), ("maxSessionTimeout", "600000")];
+    let mut all = Ensemble::new("masters", &members, &settings, &[])?;
     for sid in all.sids() {
         for (other, (_, part)) in (1..).zip(&members) {
             let (quorum, election) = all.ports(other);
@@ -41,12 +42,17 @@ fn ensemble(followers: Kind, leader: Kind, observer: Kind) -> Result<Ensemble> {
     all.start(&[2, LEADER])?;
     all.await_mode(LEADER, "leader")?;
     all.start(&[1])?;
-    let mut session = all.session(LEADER)?;
-    ensure!(session.create("/before", b"1", 0)? == 0);
-    close(session)?;
+    let mut first = session(&all, LEADER)?;
+    ensure!(first.create("/before", b"1", 0)? == 0);
+    close(first)?;
     all.start(&[OBSERVER])?;
     all.await_mode(OBSERVER, "observer")?;
     Ok(all)
+}
+
+/// A session that does not expire here, however slow the machine is.
+fn session(all: &Ensemble, sid: usize) -> Result<Session> {
+    all.session_with(sid, &Hello { timeout: 600_000, ..Hello::default() })
 }
 
 /// Who serves the observer, by its own word.
@@ -58,8 +64,8 @@ fn master(all: &mut Ensemble) -> Result<Option<usize>> {
 
 /// Everything a client does goes through the master.
 fn use_it(all: &mut Ensemble, master: usize, name: &str) -> Result<()> {
-    let mut here = all.session(OBSERVER)?;
-    let mut there = all.session(LEADER)?;
+    let mut here = session(all, OBSERVER)?;
+    let mut there = session(all, LEADER)?;
     let path = format!("/{name}");
     let mine = format!("{path}/mine");
     // Writes: answers and failures.
@@ -68,7 +74,7 @@ fn use_it(all: &mut Ensemble, master: usize, name: &str) -> Result<()> {
     ensure!(here.create(&mine, b"", EPHEMERAL)? == 0);
     // Syncs: what the leader has confirmed is there. Those of the master's own clients are answered
     // to them.
-    let mut beside = all.session(master)?;
+    let mut beside = session(all, master)?;
     for n in 0..30 {
         let data = format!("{n}").into_bytes();
         ensure!(set_data(&mut there, &path, &data)? == 0);
@@ -115,7 +121,7 @@ fn behind(followers: Kind, leader: Kind, observer: Kind) -> Result<()> {
     })?;
     use_it(&mut all, first, "first")?;
     // A session that lives on through the loss of the master.
-    let mut kept = all.session(OBSERVER)?;
+    let mut kept = session(&all, OBSERVER)?;
     ensure!(kept.create("/kept", b"", EPHEMERAL)? == 0);
     let again = Hello::again(&kept.connected);
 
