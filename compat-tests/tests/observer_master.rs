@@ -95,13 +95,17 @@ fn use_it(all: &mut Ensemble, master: usize, name: &str) -> Result<()> {
     let again = Hello::again(&here.connected);
     drop(here);
     let mut here = None::<Session>;
-    for sid in [master, OBSERVER, LEADER, OBSERVER] {
+    let mut last = Vec::new();
+    for (n, sid) in [master, OBSERVER, LEADER, OBSERVER].into_iter().enumerate() {
         drop(here.take());
         let mut next = all.session_with(sid, &again)?;
         ensure!(exists(&mut next, &mine)?, "the ephemeral is lost at {sid}");
-        ensure!(set_data(&mut next, &mine, b"moved")? == 0, "not its session at {sid}");
+        last = format!("moved {n}").into_bytes();
+        ensure!(set_data(&mut next, &mine, &last)? == 0, "not its session at {sid}");
         here = Some(next);
     }
+    // A Java leader may tell its learners of a commit before it has applied it.
+    all.until("the leader has the last write", |_| Ok(there.data(&mine)? == Ok(last.clone())))?;
     // Its end takes the ephemeral with it.
     ensure!(watch(&mut there, op::EXISTS, &mine)? == 0);
     close(here.expect("moved"))?;
