@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 
 /// How long a program may print nothing.
-const SILENCE_MAX: Duration = Duration::from_secs(100);
+const SILENCE_MAX: Duration = Duration::from_secs(200);
 
 /// The line that asks for a restart.
 pub const RESTART: &str = "@restart";
