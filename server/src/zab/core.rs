@@ -19,8 +19,8 @@ pub(super) struct Core {
     /// As on disk.
     pub(super) accepted: Epoch,
     pub(super) current: Epoch,
-    /// Epochs on their way to the disk, oldest first.
-    saves: VecDeque<(Epoch, Epoch)>,
+    /// Epochs on their way to the disk, oldest first, and whether a whole history is there then.
+    saves: VecDeque<(Epoch, Epoch, bool)>,
     /// A truncation is under way.
     pub(super) truncating: bool,
     /// A snapshot of this zxid is being installed.
@@ -111,17 +111,19 @@ impl Core {
     }
 
     fn save(&mut self, accepted: Epoch, current: Epoch, synced: bool, out: &mut Vec<Action>) {
-        let (a, c) = self.saves.back().copied().unwrap_or((self.accepted, self.current));
+        let (a, c) = self.saves.back().map_or((self.accepted, self.current), |(a, c, _)| (*a, *c));
         assert!(a <= accepted && c <= current && current <= accepted, "EPOCH-BEFORE-ACK");
-        self.saves.push_back((accepted, current));
+        self.saves.push_back((accepted, current, synced));
         out.push(Action::SaveEpochs { accepted, current, synced });
     }
 
     /// The oldest save is on disk: memory follows (ZOOKEEPER-2307).
     pub(super) fn epochs_saved(&mut self) {
-        if let Some((accepted, current)) = self.saves.pop_front() {
+        if let Some((accepted, current, synced)) = self.saves.pop_front() {
             self.accepted = accepted;
             self.current = current;
+            // Also if the leader is gone meanwhile: a restart would believe it.
+            self.untrusted &= !synced;
         }
     }
 

@@ -695,7 +695,6 @@ impl Learner {
 
     fn ack_new_leader(&mut self, now: Mono, core: &mut Core, out: &mut Vec<Action>) {
         self.phase = Phase::WaitUpToDate;
-        core.untrusted = false;
         // The leader may be silent until it has a quorum (its own limit is `initLimit`).
         self.patience.heard(now);
         self.patience.set_limit(core.init_ms().max(core.sync_ms()));

@@ -425,6 +425,44 @@ fn an_observer_may_not_ask_without_end() {
     }
 }
 
+/// What makes an emptied disk whole may end when the leader is gone already.
+#[test]
+fn an_emptied_disk_is_believed_when_it_is_whole() {
+    let restored = Restored {
+        last: Zxid::ZERO,
+        untrusted: true,
+        recent: vec![],
+        accepted: Epoch(0),
+        current: Epoch(0),
+        committed: Arc::new(members(&[1, 2, 3], &[])),
+        last_seen: None,
+    };
+    let mut out = Vec::new();
+    let peer = Peer::new(Mono(0), Options::new(Sid(2)), restored, &mut out).unwrap();
+    let votes = |actions: &[Action]| {
+        let mut votes = actions.iter().filter_map(|action| match action {
+            Action::Notify { notification, .. } => Some(notification.vote.zxid),
+            _ => None,
+        });
+        votes.next()
+    };
+    assert_eq!(votes(&out), Some(Zxid(-1)), "nothing is known of it");
+    let mut bench = Bench { peer, now: 0, out };
+    bench.hear(3, PeerState::Leading, 3, 1);
+    bench.hear(1, PeerState::Following, 3, 1);
+    bench.feed(Event::Connected { sid: Sid(3), link: Link(1) });
+    bench.feed(Event::Packet(Link(1), Packet::LeaderInfo { epoch: Epoch(1) }));
+    bench.feed(Event::Packet(Link(1), Packet::Diff(Zxid::ZERO)));
+    let new_leader = Packet::NewLeader { epoch: Epoch(1), config: None };
+    let mut out = Vec::new();
+    bench.peer.handle(Mono(1), Event::Packet(Link(1), new_leader), &mut out);
+    assert!(out.iter().any(|a| matches!(a, Action::SaveEpochs { synced: true, .. })));
+    bench.peer.handle(Mono(2), Event::LinkDown(Link(1)), &mut out);
+    out.clear();
+    bench.peer.handle(Mono(3), Event::EpochsSaved, &mut out);
+    assert_eq!(votes(&out), Some(Zxid::ZERO), "it votes with what it has");
+}
+
 /// A learner that floods its leader loses its link; the leadership goes on.
 #[test]
 fn a_learner_may_not_ask_without_end() {
