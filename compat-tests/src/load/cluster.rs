@@ -210,7 +210,7 @@ fn all(name: &'static str, program: &Program, options: &Options, rows: &mut Rows
     if wants(Part::Failover) {
         failover(&mut cluster, options.rounds.max(5), &mut rows.failover_empty)?;
     }
-    if wants(Part::Load) || wants(Part::Behind) {
+    if [Part::Load, Part::Behind, Part::Snapshot].into_iter().any(wants) {
         let leader = cluster.leader()?;
         scenario::setup(cluster.servers[leader].server(), TREE.0, TREE.1)?;
     }
