@@ -296,6 +296,7 @@ impl Server {
             role: role.clone(),
             pipeline: pipeline.clone(),
             dirs: dirs.clone(),
+            metrics: metrics.clone(),
             counters,
             auth_failed: net.auth_failures(),
             drop_chance: net.drop_chance(),

@@ -56,13 +56,37 @@ fn reads_and_writes_count_for_their_namespace() {
     client.get("/", false);
     client.call(op::GET_CHILDREN2, &path_watch("/app", false));
     client.call(op::EXISTS, &path_watch("/app/none", false));
-    let all = eventually(&server, |all| all.get("zk_cnt_app_read_per_namespace") == Some(&2.0));
+    let all = mntr(&server);
+    assert_eq!(all["zk_cnt_app_read_per_namespace"], 2.0);
     // Path and data of each write.
     assert_eq!(all["zk_cnt_app_write_per_namespace"], 3.0);
     assert_eq!(all["zk_sum_app_write_per_namespace"], 4.0 + (8.0 + 10.0) + (8.0 + 5.0));
     assert_eq!(all["zk_max_app_write_per_namespace"], 18.0);
     // Path, data or child names, and a stat of 68 bytes; the root has no name.
     assert_eq!(all["zk_sum_app_read_per_namespace"], (8.0 + 5.0 + 68.0) + (4.0 + 3.0 + 68.0));
+    server.stop();
+}
+
+#[test]
+fn whoever_has_an_answer_finds_it_counted() {
+    let server = open("");
+    let mut client = server.client();
+    for round in 1..=20 {
+        client.create("/n", b"x", 2);
+        client.get("/", false);
+        client.get(&format!("/none{round}"), false);
+        client.call(op::GET_CHILDREN2, &path_watch("/zookeeper", false));
+        let all = mntr(&server);
+        assert_eq!(all["zk_cnt_readlatency"], 3.0 * f64::from(round));
+        assert_eq!(all["zk_cnt_zookeeper_read_per_namespace"], f64::from(round));
+        assert_eq!(all["zk_cnt_updatelatency"], 1.0 + f64::from(round), "a session, then znodes");
+        // The session, four answers a round, and the words so far with this one.
+        assert_eq!(all["zk_packets_received"], f64::from(1 + 5 * round));
+    }
+    // What was counted before a reset does not come back.
+    client.get("/", false);
+    server.word("srst");
+    assert_eq!(mntr(&server)["zk_cnt_readlatency"], 0.0);
     server.stop();
 }
 

@@ -126,8 +126,8 @@ commands! {
     Always ["set_trace_mask", "stmk"] => set_trace_mask;
     Guarded ["snapshot", "snap"] => super::guarded::snapshot;
     Serving ["stat_reset", "srst"] => |context, view| {
-        view.reset_stats();
         context.facts.words.options().metrics.reset();
+        view.reset_stats();
         Members::new()
     };
     Serving ["stats", "stat"] => |context, view| {

@@ -28,7 +28,7 @@ use tracing::{debug, error, info};
 use crate::acl::Schemes;
 use crate::audit::AuditLog;
 use crate::base::{ErrorCode, Mono, Now, SessionId, Wall, Zxid};
-use crate::metrics::{Metrics, Namespaces, Spread, Summary};
+use crate::metrics::{Metrics, Namespaces, Run, Spread};
 use crate::outbox::{
     Admission, Attached, Bell, Counters, Fate, Handshake, Origin, Outbox, Parked, Registry, Role,
     State, Tally, WakeList, append_connect_response,
@@ -194,27 +194,6 @@ impl Ages {
     }
 }
 
-/// The same value, several times.
-#[derive(Debug, Default)]
-struct Run {
-    value: u64,
-    times: u64,
-}
-
-impl Run {
-    fn add(&mut self, value: u64, summary: &Summary) {
-        if value != self.value {
-            self.enter(summary);
-            self.value = value;
-        }
-        self.times += 1;
-    }
-
-    fn enter(&mut self, summary: &Summary) {
-        summary.add_many(self.value as i64, std::mem::take(&mut self.times));
-    }
-}
-
 impl Applier {
     /// Takes over the tree.
     pub fn new(tree: TreeWriter, parts: Parts) -> Self {
@@ -312,9 +291,6 @@ impl Applier {
             drop(tree);
             self.desk.end_section(begun.elapsed());
         }
-        let metrics = &self.desk.parts.metrics;
-        self.desk.written.enter(&metrics.write_per_namespace);
-        self.desk.read.enter(&metrics.read_per_namespace);
         last
     }
 }
@@ -620,7 +596,6 @@ impl Desk {
     fn end_section(&mut self, took: Duration) {
         self.parts.admission.give_back(std::mem::take(&mut self.answered));
         self.parts.admission.give_back_large(std::mem::take(&mut self.large_bytes));
-        self.parts.wakes.ring();
         let tally = std::mem::take(&mut self.tally);
         let metrics = &self.parts.metrics;
         metrics.response_bytes.add(tally.response_bytes as i64);
@@ -630,5 +605,9 @@ impl Desk {
         self.parts.counters.add(&tally);
         let section = std::mem::take(&mut self.section);
         section.enter(took.as_millis() as i64, metrics);
+        self.written.enter(&metrics.write_per_namespace);
+        self.read.enter(&metrics.read_per_namespace);
+        // Last: who has a reply finds it counted.
+        self.parts.wakes.ring();
     }
 }

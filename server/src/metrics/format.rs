@@ -96,6 +96,7 @@ impl Metrics {
         if self.is_hidden() {
             return Vec::new();
         }
+        self.settle();
         let mut out = Vec::with_capacity(1024);
         let mut int =
             |name: String, value: i64| out.push(Sample { name, value: Gauge::Int(value) });
@@ -151,6 +152,7 @@ impl Metrics {
     ///
     /// `keep` filters by sample name (the `name[]` parameter); without names all are shown.
     pub fn prometheus(&self, gauges: &Gauges, keep: &[String]) -> String {
+        self.settle();
         let mut page = Page { text: String::with_capacity(64 * 1024), keep };
         for (name, value) in &gauges.gauges {
             let value = match value {

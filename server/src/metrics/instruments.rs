@@ -281,6 +281,30 @@ impl Spread {
     }
 }
 
+/// The same value, several times.
+#[derive(Debug, Default)]
+pub struct Run {
+    value: u64,
+    times: u64,
+}
+
+impl Run {
+    /// Counts a value; a different one before it goes to `summary`.
+    #[inline]
+    pub fn add(&mut self, value: u64, summary: &Summary) {
+        if value != self.value {
+            self.enter(summary);
+            self.value = value;
+        }
+        self.times += 1;
+    }
+
+    /// Adds everything to `summary` and starts anew.
+    pub fn enter(&mut self, summary: &Summary) {
+        summary.add_many(self.value as i64, std::mem::take(&mut self.times));
+    }
+}
+
 /// Upper bounds of a [`Histogram`]'s buckets, µs; the last bucket has none.
 pub const HISTOGRAM_BOUNDS_US: [u64; 16] = [
     20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000,

@@ -9,7 +9,8 @@
 //! Count with `metrics.commit_count.add(1)`, measure with `metrics.fsynctime.add(ms)`.
 //!
 //! Recording costs two to four relaxed atomic operations; in a burst, add once per burst where
-//! the meaning allows it.
+//! the meaning allows it. A thread that collects for longer is a [`Teller`]: whoever shows the metrics
+//! asks it to enter what it has.
 //!
 //! Left out, because only a JVM has them (`metricsProvider.exportJvmInfo`): `jvm_info`,
 //! `jvm_memory_*`, `jvm_memory_pool_*`, `jvm_buffer_pool_*`, `jvm_classes_*`,
@@ -19,11 +20,13 @@ mod format;
 mod instruments;
 mod names;
 mod namespaces;
+mod tellers;
 mod window;
 
 pub use format::{Gauge, GaugeSet, Gauges, Sample, java_double, round4};
 pub use instruments::{
-    Counter, CounterSet, Detail, HISTOGRAM_BOUNDS_US, Histogram, Spread, Summary, SummarySet,
+    Counter, CounterSet, Detail, HISTOGRAM_BOUNDS_US, Histogram, Run, Spread, Summary, SummarySet,
 };
 pub use names::Metrics;
 pub use namespaces::{Namespaces, top_namespace};
+pub use tellers::{Receipt, Teller};

@@ -1,6 +1,9 @@
 //! The list: every name and kind of `ServerMetrics`, once.
 
+use std::sync::Arc;
+
 use super::instruments::{Counter, CounterSet, Detail, Histogram, Summary, SummarySet};
+use super::tellers::{Teller, Tellers};
 use crate::base::Mono;
 
 /// What the list holds, for whoever walks it.
@@ -20,6 +23,7 @@ macro_rules! metrics {
         pub struct Metrics {
             prometheus: bool,
             hidden: bool,
+            tellers: Tellers,
             $($(#[$doc])* pub $name: metrics!(@type $kind),)*
         }
 
@@ -27,7 +31,12 @@ macro_rules! metrics {
             /// All at zero. With `prometheus`, summaries also keep the ten-minute window their
             /// quantiles are computed from (a few KiB per summary in use).
             pub fn new(prometheus: bool) -> Self {
-                Self { prometheus, hidden: false, $($name: metrics!(@new $kind, prometheus),)* }
+                Self {
+                    prometheus,
+                    hidden: false,
+                    tellers: Tellers::default(),
+                    $($name: metrics!(@new $kind, prometheus),)*
+                }
             }
 
             /// Every instrument with its name, in the order of the list.
@@ -330,8 +339,20 @@ impl Metrics {
         self.prometheus
     }
 
+    /// Adds a thread that counts for itself, for as long as `teller` lives.
+    pub fn add_teller(&self, teller: &Arc<dyn Teller>) {
+        self.tellers.add(teller);
+    }
+
+    /// Waits until everything that was counted before is in: a client that had its answer finds its
+    /// request counted. Not to be called by a thread that is a [`Teller`].
+    pub fn settle(&self) {
+        self.tellers.settle();
+    }
+
     /// Sets every counter and summary to zero, as `srst` does. Prometheus windows stay.
     pub fn reset(&self) {
+        self.settle();
         for (_, instrument) in self.all() {
             match instrument {
                 Instrument::Counter(counter) => counter.reset(),

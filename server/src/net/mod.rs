@@ -51,7 +51,7 @@ use self::words::WordDesk;
 use crate::acl::Schemes;
 use crate::auth::{SaslLogin, Tls};
 use crate::base::{Mono, SessionId};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Teller};
 use crate::outbox::{Admission, Bell, Counters, Origin, Place, Registry, Role};
 use crate::replica::Request;
 use crate::tree::cell::TreeReader;
@@ -259,6 +259,9 @@ impl Net {
             drop_chance,
         } = self;
         let inboxes: Vec<_> = stations.iter().map(Station::inbox).collect();
+        for inbox in &inboxes {
+            parts.metrics.add_teller(&(inbox.clone() as Arc<dyn Teller>));
+        }
         if let Some(first) = stations.first_mut() {
             first.listen(listeners, inboxes.clone())?;
         }

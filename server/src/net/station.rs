@@ -31,6 +31,7 @@ use super::limits::{Admitted, Full};
 use super::secure::Secure;
 use super::{ListenError, Listener, Shared};
 use crate::base::{Arena, Mono};
+use crate::metrics::{Receipt, Teller};
 use crate::outbox::{Bell, Counters, Origin, Place, Tally};
 use crate::replica::Request;
 
@@ -70,6 +71,8 @@ pub(super) enum Mail {
     Word(Place, Vec<u8>),
     /// Listen elsewhere from now on; tells where, or why not.
     Rebind(Vec<SocketAddr>, Sender<Result<Vec<SocketAddr>, ListenError>>),
+    /// Enter what was counted, then drop this.
+    HandIn(Receipt),
     /// Stop accepting.
     Quiesce,
     /// Close every connection.
@@ -98,11 +101,17 @@ struct Slots {
     asleep: bool,
     /// More of the log is durable.
     durable: bool,
+    /// The thread has ended: nobody reads this any more.
+    closed: bool,
 }
 
 impl Inbox {
+    /// Mail for a thread that has ended is dropped.
     pub(super) fn post(&self, mail: Mail) {
         let mut slots = self.slots.lock();
+        if slots.closed {
+            return;
+        }
         slots.mail.push(mail);
         let asleep = std::mem::replace(&mut slots.asleep, false);
         drop(slots);
@@ -113,6 +122,12 @@ impl Inbox {
         if asleep && let Err(error) = self.waker.wake() {
             warn!(%error, "cannot wake an I/O thread");
         }
+    }
+}
+
+impl Teller for Inbox {
+    fn hand_in(&self, receipt: Receipt) {
+        self.post(Mail::HandIn(receipt));
     }
 }
 
@@ -345,6 +360,11 @@ impl Station {
             self.hand_over(shared);
         }
         self.close_all(shared);
+        let mut slots = self.inbox.slots.lock();
+        slots.closed = true;
+        let unread = std::mem::take(&mut slots.mail);
+        drop(slots);
+        drop(unread);
     }
 
     /// How long to sleep; none if there is work or mail.
@@ -444,6 +464,11 @@ impl Station {
                     // Whoever asked may have lost interest.
                     let _ = answer.send(bound);
                 }
+                Mail::HandIn(receipt) => {
+                    self.enter_tally();
+                    self.enter_ledger(shared);
+                    drop(receipt);
+                }
                 Mail::Quiesce => {
                     self.quiet = true;
                     self.listeners.clear();
@@ -501,12 +526,16 @@ impl Station {
         if !self.desk.requests.is_empty() {
             shared.upstream.submit(&mut self.desk.requests);
         }
-        let tally = std::mem::take(&mut self.desk.tally);
-        self.desk.ledger.response_bytes += tally.response_bytes;
-        self.counters.add(&tally);
+        self.enter_tally();
         if self.desk.now >= self.next_entry {
             self.enter_ledger(shared);
         }
+    }
+
+    fn enter_tally(&mut self) {
+        let tally = std::mem::take(&mut self.desk.tally);
+        self.desk.ledger.response_bytes += tally.response_bytes;
+        self.counters.add(&tally);
     }
 
     /// Adds the ledger to the metrics, which all threads share: rarely.

@@ -2,7 +2,8 @@
 //! HTTP commands.
 //!
 //! [`ServerView`] is a trait so that formatting can be tested with a literal server. Every method
-//! is a snapshot; none blocks for longer than a guard of the tree or of the replica core.
+//! is a snapshot; none blocks for longer than a guard of the tree or of the replica core, or a turn of
+//! the I/O threads, which hand in what they counted.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use tracing::{info, warn};
 
 use crate::base::{Mono, Now, Proposal, Wall, Zxid};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Run};
 use crate::zab::{Action, Event, Link, Packet, Peer, PeerState, Serving, ZabPhase};
 
 /// Sampled proposals that wait for acks, at most.
@@ -96,8 +96,6 @@ impl Sight {
 pub(super) struct Chronicle {
     metrics: Arc<Metrics>,
     sight: Arc<Sight>,
-    /// The learners of `sight`, which only this chronicle changes: no lock per packet.
-    known: Vec<(Link, Arc<LearnerSight>)>,
     my_id: i64,
     /// `zookeeper.leader.ackLoggingFrequency`, 0 for none.
     ack_every: u64,
@@ -126,7 +124,6 @@ impl Chronicle {
         let mut chronicle = Self {
             metrics,
             sight,
-            known: Vec::new(),
             my_id,
             ack_every,
             state: PeerState::Looking,
@@ -153,7 +150,6 @@ impl Chronicle {
     /// An event on its way in.
     pub fn event(&mut self, now: Now, event: &Event) {
         match event {
-            Event::Packet(link, packet) => self.packets(now, *link, std::slice::from_ref(packet)),
             Event::Packets(link, packets) => self.packets(now, *link, packets),
             Event::Notification { from, notification: n } => {
                 let vote = &n.vote;
@@ -181,12 +177,14 @@ impl Chronicle {
             return packets.iter().for_each(|packet| self.learner_says(now, link, packet));
         }
         let (mut proposals, mut commits) = (0, 0);
-        let mut ages = Ages::default();
+        let mut ages = Run::default();
         for packet in packets {
             match packet {
                 Packet::Proposal(proposal) if self.serving => {
                     proposals += 1;
-                    ages.add(now, proposal.header.time, &self.metrics.proposal_latency);
+                    if let Ok(age) = u64::try_from(now.wall.0 - proposal.header.time) {
+                        ages.add(age, &self.metrics.proposal_latency);
+                    }
                 }
                 Packet::Commit(_)
                 | Packet::CommitAndActivate { .. }
@@ -219,14 +217,11 @@ impl Chronicle {
                 last_zxid: AtomicI64::new(-1),
             };
             info!("Follower sid: {} : info : {}", learner.sid, packet.name());
-            let learner = Arc::new(learner);
-            self.known.retain(|(known, _)| *known != link);
-            self.known.push((link, learner.clone()));
-            self.sight.learners.lock().insert(link, learner);
+            self.sight.learners.lock().insert(link, Arc::new(learner));
             return;
         }
-        let learner = self.learner(link);
-        if let Some(learner) = learner {
+        let learner = self.sight.learners.lock().get(&link).cloned();
+        if let Some(learner) = &learner {
             learner.received.fetch_add(1, Relaxed);
         }
         match packet {
@@ -259,10 +254,6 @@ impl Chronicle {
         }
     }
 
-    fn learner(&self, link: Link) -> Option<&Arc<LearnerSight>> {
-        self.known.iter().find(|(known, _)| *known == link).map(|(_, learner)| learner)
-    }
-
     /// NEWLEADER is acknowledged: this learner's sync is over.
     fn synced(&mut self, link: Link) {
         let Some(by_snapshot) = self.syncing.remove(&link) else { return };
@@ -280,7 +271,6 @@ impl Chronicle {
     fn learner_gone(&mut self, link: Link) {
         self.peer_last.remove(&link);
         self.syncing.remove(&link);
-        self.known.retain(|(known, _)| *known != link);
         if let Some(learner) = self.sight.learners.lock().remove(&link) {
             warn!("******* GOODBYE sid: {} ********", learner.sid);
         }
@@ -378,8 +368,8 @@ impl Chronicle {
             }
             return;
         }
-        let learner = self.learner(link);
-        let sid = learner.map_or(-1, |learner| learner.sid);
+        let learner = self.sight.learners.lock().get(&link).cloned();
+        let sid = learner.as_ref().map_or(-1, |learner| learner.sid);
         if let Some(learner) = learner {
             learner.sent.fetch_add(1, Relaxed);
         }
@@ -518,7 +508,6 @@ impl Chronicle {
             PeerState::Observing => warn!("Exception when observing the leader: {why}"),
             PeerState::Looking => {}
         }
-        self.known.clear();
         self.sight.learners.lock().clear();
         self.peer_last.clear();
         self.syncing.clear();
@@ -541,32 +530,6 @@ fn name(state: PeerState) -> &'static str {
         PeerState::Leading => "leading",
         PeerState::Following => "following",
         PeerState::Observing => "observing",
-    }
-}
-
-/// Ages from the proposer's stamp until now: a value and how often in a row it came. None if its
-/// clock is ahead of ours.
-#[derive(Default)]
-struct Ages {
-    value: i64,
-    times: u64,
-}
-
-impl Ages {
-    fn add(&mut self, now: Now, stamp: i64, summary: &crate::metrics::Summary) {
-        let age = now.wall.0 - stamp;
-        if age != self.value {
-            self.enter(summary);
-            self.value = age;
-        }
-        self.times += 1;
-    }
-
-    fn enter(&mut self, summary: &crate::metrics::Summary) {
-        let times = std::mem::take(&mut self.times);
-        if self.value >= 0 {
-            summary.add_many(self.value, times);
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::base::{Mono, SessionId, Sid, Zxid};
 use crate::ensemble::{Ensemble, join};
-use crate::metrics::GaugeSet;
+use crate::metrics::{GaugeSet, Metrics};
 use crate::net::clock;
 use crate::net::view::{
     ConnectionSessionView, ConnectionView, ExtraGauges, LeaderView, LearnerView, MemberView, Mode,
@@ -35,6 +35,7 @@ pub(super) struct View {
     pub role: Arc<Role>,
     pub pipeline: Arc<Pipeline>,
     pub dirs: Arc<DataDirs>,
+    pub metrics: Arc<Metrics>,
     pub counters: Vec<Arc<Counters>>,
     pub auth_failed: Arc<AtomicU64>,
     /// Probability with which a handshake is dropped, as the bits of a double.
@@ -65,6 +66,7 @@ impl ServerView for View {
     }
 
     fn stats(&self) -> StatsView {
+        self.metrics.settle();
         let read = |value: &AtomicU64| value.load(Ordering::Relaxed);
         let sum = |field: fn(&Counters) -> &AtomicU64| -> u64 {
             self.counters.iter().map(|counters| read(field(counters))).sum()

@@ -195,9 +195,9 @@ impl Responder for Words {
                 "Connection stats reset.\n".to_owned()
             }
             ("srst", true) => {
+                metrics.reset();
                 view.reset_stats();
                 view.reset_proposal_sizes();
-                metrics.reset();
                 "Server stats reset.\n".to_owned()
             }
             ("dirs", true) => text::directories(view),
