@@ -20,6 +20,9 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// Identities in one packet.
 const IDENTITIES_MAX: usize = 1024;
 
+/// What a packet may take beyond its data, which has the limit of a field: head and identities.
+const EXTRA_MAX: usize = 1 << 20;
+
 /// What arrived and is not taken yet.
 pub(super) struct Inbox<R> {
     input: R,
@@ -83,8 +86,17 @@ impl<R: Read> Inbox<R> {
     /// The next packet, if all of it is there.
     ///
     /// # Errors
-    /// If what is there is no packet.
+    /// If what is there is no packet, or more than one may be.
     pub(super) fn next(&mut self) -> Result<Option<Packet>, DecodeError> {
+        let packet = self.take()?;
+        let waiting = self.end - self.start;
+        if packet.is_none() && waiting > self.field_max.saturating_add(EXTRA_MAX) {
+            return Err(DecodeError::Value { what: "length of a packet", value: waiting as i64 });
+        }
+        Ok(packet)
+    }
+
+    fn take(&mut self) -> Result<Option<Packet>, DecodeError> {
         let bytes = &self.buffer[self.start..self.end];
         let mut input = Reader::with_limit(bytes, self.field_max);
         let Some(head) = head(&mut input)? else { return Ok(None) };
@@ -171,14 +183,17 @@ fn identities(
         input.take(last.0.len() - size_of::<i32>(), "identities")?;
         return Ok(Some(Some(last.1.clone())));
     }
-    let mut ids = Vec::with_capacity(count.min(8));
-    for _ in 0..count {
-        let Some(scheme) = field(input, field_max)? else { return Ok(None) };
-        let Some(id) = field(input, field_max)? else { return Ok(None) };
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        ids.push(Id { scheme: scheme.map(text), id: id.map(text) });
+    // Nothing is decoded before all of it is there.
+    let mut fields = Vec::with_capacity(2 * count.min(8));
+    for _ in 0..2 * count {
+        let Some(field) = field(input, field_max)? else { return Ok(None) };
+        fields.push(field);
     }
-    let ids: Arc<[Id]> = ids.into();
+    let text =
+        |field: Option<&[u8]>| field.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let pairs = fields.chunks_exact(2);
+    let ids: Arc<[Id]> =
+        pairs.map(|pair| Id { scheme: text(pair[0]), id: text(pair[1]) }).collect();
     *last = (all[..input.position() - begun].to_vec(), ids.clone());
     Ok(Some(Some(ids)))
 }
@@ -270,6 +285,28 @@ mod tests {
             inbox.receive().unwrap();
             assert!(inbox.next().is_err(), "{bytes:?}");
         }
+    }
+
+    /// Each field within its limit, and yet too much for one packet.
+    #[test]
+    fn a_packet_that_never_ends_is_an_error() {
+        let (field_max, per_read) = (256 << 10, 64 << 10);
+        let name = "x".repeat(field_max - 1);
+        let many = vec![("digest", name.as_str()); 100];
+        let mut bytes = Vec::new();
+        request(1, 10, Some(&many)).encode(&mut bytes);
+        let mut inbox = Inbox::new(Pieces(&bytes, vec![per_read], 0), field_max, true);
+        let mut read = 0;
+        let error = loop {
+            inbox.receive().unwrap();
+            read += per_read;
+            match inbox.next() {
+                Ok(packet) => assert_eq!(packet, None),
+                Err(error) => break error,
+            }
+        };
+        assert!(error.to_string().contains("length of a packet"), "{error}");
+        assert!(read <= field_max + EXTRA_MAX + per_read, "{read} bytes kept");
     }
 
     /// A snapshot's stream lies between packets.
