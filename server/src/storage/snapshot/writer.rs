@@ -249,3 +249,67 @@ impl Drop for SnapshotFile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Disk;
+    use crate::storage::disk::faulty::FaultyDisk;
+
+    /// Batches of a megabyte that are no znodes.
+    struct Batches(usize);
+
+    impl SnapshotSource for Batches {
+        fn zxid(&self) -> Zxid {
+            Zxid(7)
+        }
+        fn digest(&self) -> Option<ZxidDigest> {
+            None
+        }
+        fn sessions(&self) -> &[(SessionId, i32)] {
+            &[]
+        }
+        fn acls(&self) -> &[(i64, AclList)] {
+            &[]
+        }
+        fn next_batch(&mut self, out: &mut Vec<u8>) -> Result<bool, StorageError> {
+            out.resize(out.len() + CHUNK_BYTES, b'x');
+            self.0 -= 1;
+            Ok(self.0 > 0)
+        }
+    }
+
+    fn dirs(disk: &FaultyDisk) -> Arc<DataDirs> {
+        let root = Path::new("/data");
+        let options = crate::storage::Options::default();
+        Arc::new(DataDirs::open(Arc::new(disk.clone()), root, None, &options).unwrap())
+    }
+
+    #[test]
+    fn large_snapshots_are_synced_in_pieces() {
+        let disk = FaultyDisk::new();
+        let dirs = dirs(&disk);
+        let syncs = |batches| {
+            let before = disk.syncs();
+            write_snapshot(&dirs, &SnapshotOptions::default(), &mut Batches(batches)).unwrap();
+            disk.syncs() - before
+        };
+        assert_eq!(syncs(1), 1, "a small one at its end");
+        assert_eq!(syncs(20), 1 + 5);
+    }
+
+    /// A piece that did not reach the disk is as bad as the end that did not.
+    #[test]
+    fn no_snapshot_survives_a_failed_sync() {
+        for good in 0..3 {
+            let disk = FaultyDisk::new();
+            let dirs = dirs(&disk);
+            disk.fail_sync_after(good);
+            let written = write_snapshot(&dirs, &SnapshotOptions::default(), &mut Batches(10));
+            let error = written.map(|file| file.bytes()).unwrap_err();
+            assert!(error.to_string().contains("fsync"), "{error}");
+            let left = disk.list(dirs.snapshot_dir()).unwrap();
+            assert!(left.iter().all(|entry| !entry.name.contains("snapshot")), "{left:?}");
+        }
+    }
+}
