@@ -103,7 +103,6 @@ impl PipelineBox {
     /// Posts an event for the zab core; packets wait for room.
     pub fn post(&self, event: zab::Event) {
         let bytes = match &event {
-            zab::Event::Packet(_, packet) => packet.weight(),
             zab::Event::Packets(_, packets) => packets.iter().map(zab::Packet::weight).sum(),
             _ => return self.0.post(Control::Zab(Box::new(event))),
         };

@@ -1,6 +1,6 @@
 //! The replica thread: feeds the core, executes its actions.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,9 +23,6 @@ use crate::storage::Durable;
 use crate::tree::DataTree;
 use crate::tree::cut::CutLimits;
 use crate::zab;
-
-/// Links whose room for packets is kept from turn to turn.
-const LINKS_KEPT: usize = 16;
 
 /// The replica thread's mailbox.
 pub(super) type CoreBox = Mailbox<Control, Request<Origin>>;
@@ -77,7 +74,7 @@ pub(super) struct ReplicaLoop {
     appends: Vec<Arc<Proposal>>,
     commits: VecDeque<Commit<Origin>>,
     /// Packets of this turn, per link in order.
-    outgoing: Vec<(zab::Link, Vec<zab::Packet>)>,
+    outgoing: BTreeMap<zab::Link, Vec<zab::Packet>>,
     /// An observer with `syncEnabled=false`.
     keeps_no_log: bool,
     /// Signs of life up to here are reported.
@@ -111,7 +108,7 @@ impl ReplicaLoop {
             actions: Vec::new(),
             appends: Vec::new(),
             commits: VecDeque::new(),
-            outgoing: Vec::new(),
+            outgoing: BTreeMap::new(),
             keeps_no_log: false,
             heard_until: Mono(0),
             stopping: false,
@@ -437,23 +434,20 @@ impl ReplicaLoop {
 
     /// Keeps a packet until the end of this turn, or until something else is done to a link.
     fn send(&mut self, link: zab::Link, packet: zab::Packet) {
-        match self.outgoing.iter_mut().find(|(to, _)| *to == link) {
-            Some((_, packets)) => packets.push(packet),
-            None => self.outgoing.push((link, vec![packet])),
-        }
+        self.outgoing.entry(link).or_default().push(packet);
     }
 
     /// Sends what was kept, each link's packets in one go.
     fn flush(&mut self) {
-        for (link, packets) in &mut self.outgoing {
-            if let Some(host) = &self.host
-                && !packets.is_empty()
-            {
+        let Some(host) = &self.host else { return };
+        // Links come and go: room is kept for those that were used in this turn.
+        self.outgoing.retain(|link, packets| {
+            let used = !packets.is_empty();
+            if used {
                 host.ensemble().send(*link, packets.drain(..));
             }
-        }
-        // Links come and go.
-        self.outgoing.truncate(LINKS_KEPT);
+            used
+        });
     }
 
     /// Puts the committed membership into `/zookeeper/config`. Standalone it stays empty.

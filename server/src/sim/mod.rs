@@ -51,6 +51,9 @@ pub struct SimOptions {
     pub snap_syncs: usize,
     /// `observerMasterPort`: followers serve the observers, not the leader.
     pub observer_masters: bool,
+    /// Packets on their way arrive with the one ahead of them, as out of a socket that was not read
+    /// for a while.
+    pub packets_together: bool,
     /// Lines `group.N` and `weight.N` of the membership; empty for majorities.
     pub counting: String,
     /// Length of the first phase, in ms.
@@ -84,6 +87,7 @@ impl SimOptions {
             snap_syncs: *random.pick(&[1, 10]),
             // From a stream of its own: whoever came later changes nothing for the others.
             observer_masters: voters > 1 && Random::new(seed ^ 0x6d61_7374).chance(600_000),
+            packets_together: Random::new(seed ^ 0x6261_7463).chance(500_000),
             counting: String::new(),
             mutations: Mutations::default(),
             trace: false,
@@ -161,7 +165,8 @@ pub fn run_seed(seed: u64, mutations: Mutations) -> Result<Report, Box<Report>> 
             smallest = fewer;
         }
     }
-    let calm: [fn(&mut SimOptions); 6] = [
+    let calm: [fn(&mut SimOptions); 7] = [
+        |o| o.packets_together = false,
         |o| o.observer_masters = false,
         |o| o.faults.kill_at_action_ppm = 0,
         |o| o.faults.fsync_fails_ppm = 0,

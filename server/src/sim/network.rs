@@ -43,6 +43,19 @@ pub(super) struct Wire {
     new_leader_heard: bool,
 }
 
+impl Wire {
+    fn hears(&mut self, packet: &Packet) {
+        match packet {
+            Packet::LeaderInfo { epoch } => self.heard.epoch = Some(*epoch),
+            Packet::NewLeader { .. } => self.new_leader_heard = true,
+            Packet::Proposal(p) | Packet::Inform(p) if !self.new_leader_heard => {
+                self.heard.before_new_leader = p.zxid();
+            }
+            _ => {}
+        }
+    }
+}
+
 impl World {
     // Network.
 
@@ -169,18 +182,21 @@ impl World {
             }
             return;
         }
+        let together = self.options.packets_together;
         let Some(wire) = self.wires.get_mut(&link) else { return };
         match wire.queues[side].pop_front() {
             Some(Item::Packet(packet)) => {
-                match &packet {
-                    Packet::LeaderInfo { epoch } => wire.heard.epoch = Some(*epoch),
-                    Packet::NewLeader { .. } => wire.new_leader_heard = true,
-                    Packet::Proposal(p) | Packet::Inform(p) if !wire.new_leader_heard => {
-                        wire.heard.before_new_leader = p.zxid();
-                    }
-                    _ => {}
+                wire.hears(&packet);
+                let mut packets = vec![packet];
+                // What is on its way may come with it; its own arrival then finds what is left.
+                while together
+                    && let Some(Item::Packet(_)) = wire.queues[side].front()
+                    && let Some(Item::Packet(packet)) = wire.queues[side].pop_front()
+                {
+                    wire.hears(&packet);
+                    packets.push(packet);
                 }
-                self.drive(to, Event::Packet(link, packet));
+                self.drive(to, Event::Packets(link, packets));
             }
             Some(Item::Snapshot(state)) => {
                 self.nodes[to].received = Some((link, state));

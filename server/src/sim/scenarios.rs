@@ -79,7 +79,7 @@ const NOTICED: [(Mutation, u64); 15] = [
     (Mutation::CommitOutOfOrder, 5),
     (Mutation::IgnoreLogFailure, 7),
     (Mutation::RelayUncommitted, 1),
-    (Mutation::RelayLate, 227),
+    (Mutation::RelayLate, 1040),
     (Mutation::MixedSyncs, 220),
 ];
 

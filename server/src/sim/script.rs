@@ -72,6 +72,7 @@ fn command(
             window: 500,
             snap_syncs: 10,
             observer_masters: false,
+            packets_together: false,
             counting: String::new(),
             storm_ms: 0,
             faults: Faults::none(),

@@ -209,10 +209,7 @@ pub enum Event {
     ConnectFailed(Sid),
     /// A link is gone, whoever closed it. Nothing follows from it.
     LinkDown(Link),
-    /// A packet from a link, in order.
-    Packet(Link, Packet),
-    /// Packets that came together, in order: the same as one after the other, but what their acks
-    /// commit is found once.
+    /// Packets of a link that came together, in order. What their acks commit is found once.
     Packets(Link, Vec<Packet>),
     /// Everything appended up to this zxid is on disk.
     Durable(Zxid),

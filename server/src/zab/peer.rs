@@ -373,10 +373,6 @@ impl Peer {
             Role::Leading(leader) => match event {
                 Event::LinkUp(link) => leader.link_up(now, link, core, out),
                 Event::LinkDown(link) => leader.link_down(link, out),
-                Event::Packet(link, packet) => {
-                    leader.packet(now, link, packet, core, out)?;
-                    leader.count_acks(core, out)?;
-                }
                 Event::Packets(link, packets) => {
                     for packet in packets {
                         leader.packet(now, link, packet, core, out)?;
@@ -401,7 +397,6 @@ impl Peer {
                     let leader = learner.leader();
                     learner.link_down(link, core).inspect_err(|_| self.gone = Some(leader))?;
                 }
-                Event::Packet(link, packet) => learner.packet(now, link, packet, core, out)?,
                 Event::Packets(link, packets) => {
                     for packet in packets {
                         learner.packet(now, link, packet, core, out)?;

@@ -15,6 +15,11 @@ use super::{
 use super::{asked, testing};
 use crate::base::{Epoch, Mono, Proposal, SessionId, Sid, Zxid};
 
+/// A packet that came alone.
+fn came(link: Link, packet: Packet) -> Event {
+    Event::Packets(link, vec![packet])
+}
+
 /// One server of three, and its clock.
 struct Bench {
     peer: Peer,
@@ -80,11 +85,11 @@ impl Bench {
         self.hear(1, PeerState::Following, 3, 1);
         assert_eq!(self.peer.leader(), Some(Sid(3)));
         self.feed(Event::Connected { sid: Sid(3), link: Link(1) });
-        self.feed(Event::Packet(Link(1), Packet::LeaderInfo { epoch: Epoch(1) }));
-        self.feed(Event::Packet(Link(1), Packet::Diff(Zxid::ZERO)));
+        self.feed(came(Link(1), Packet::LeaderInfo { epoch: Epoch(1) }));
+        self.feed(came(Link(1), Packet::Diff(Zxid::ZERO)));
         let new_leader = Packet::NewLeader { epoch: Epoch(1), config: None };
-        self.feed(Event::Packet(Link(1), new_leader));
-        self.feed(Event::Packet(Link(1), Packet::UpToDate));
+        self.feed(came(Link(1), new_leader));
+        self.feed(came(Link(1), Packet::UpToDate));
         assert!(self.peer.is_serving());
     }
 }
@@ -160,7 +165,7 @@ fn a_follower_waits_sync_limit_for_its_leader() {
     });
     bench.follow();
     bench.now = 500;
-    bench.feed(Event::Packet(Link(1), Packet::Ping { zxid: Zxid::ZERO, touched: None }));
+    bench.feed(came(Link(1), Packet::Ping { zxid: Zxid::ZERO, touched: None }));
     assert_eq!(bench.peer.next_timeout(), Some(Mono(1200)));
     bench.now = 1199;
     bench.feed(Event::Timeout);
@@ -258,20 +263,20 @@ fn diffs_for_observers_are_throttled_too() {
             protocol: jute::quorum::PROTOCOL_VERSION,
             config_version: 0,
         };
-        bench.feed(Event::Packet(Link(link), info));
+        bench.feed(came(Link(link), info));
         let ack = Packet::AckEpoch { last: Zxid::ZERO, current: Some(Epoch(0)) };
-        let actions = bench.feed(Event::Packet(Link(link), ack));
+        let actions = bench.feed(came(Link(link), ack));
         actions.iter().any(|a| matches!(a, Action::Send(_, Packet::Diff(_))))
     };
     let synced = Packet::Ack(Zxid::new(Epoch(1), 0));
     assert!(come(&mut bench, 1, 1));
-    bench.feed(Event::Packet(Link(1), synced.clone()));
+    bench.feed(came(Link(1), synced.clone()));
     assert!(bench.peer.is_serving());
     assert!(come(&mut bench, 2, 4));
     assert!(!come(&mut bench, 3, 5), "one too many");
     assert!(come(&mut bench, 4, 2), "a participant never is");
-    bench.feed(Event::Packet(Link(4), synced.clone()));
-    bench.feed(Event::Packet(Link(2), synced));
+    bench.feed(came(Link(4), synced.clone()));
+    bench.feed(came(Link(2), synced));
     assert!(come(&mut bench, 5, 5));
 }
 
@@ -336,7 +341,7 @@ fn learners_must_agree_on_the_epoch_first() {
             protocol,
             config_version: 0,
         };
-        let out = bench.feed(Event::Packet(Link(1), hello));
+        let out = bench.feed(came(Link(1), hello));
         let told = |a: &Action| matches!(a, Action::Send(Link(1), Packet::LeaderInfo { .. }));
         let closed = |a: &Action| matches!(a, Action::CloseLink(Link(1), _));
         let (told, closed) = (out.iter().any(told), out.iter().any(closed));
@@ -370,10 +375,10 @@ fn an_observer_may_not_ask_without_end() {
             protocol: jute::quorum::PROTOCOL_VERSION,
             config_version: 0,
         };
-        bench.feed(Event::Packet(link, info));
+        bench.feed(came(link, info));
         let ack = Packet::AckEpoch { last: Zxid::ZERO, current: Some(Epoch(0)) };
-        bench.feed(Event::Packet(link, ack));
-        bench.feed(Event::Packet(link, Packet::Ack(Zxid::new(Epoch(1), 0))));
+        bench.feed(came(link, ack));
+        bench.feed(came(link, Packet::Ack(Zxid::new(Epoch(1), 0))));
         link
     };
     let question = |n: usize| Packet::Revalidate { session: SessionId(n as i64), timeout_ms: 1 };
@@ -390,14 +395,14 @@ fn an_observer_may_not_ask_without_end() {
         bench.follow();
         let (bad, good) = (come(&mut bench, 8), come(&mut bench, 9));
         for n in 0..max {
-            let out = bench.feed(Event::Packet(bad, flood(n)));
+            let out = bench.feed(came(bad, flood(n)));
             assert!(!closed(&out, bad), "{kind}: {n} of {max}");
         }
-        let out = bench.feed(Event::Packet(bad, flood(max)));
+        let out = bench.feed(came(bad, flood(max)));
         assert!(closed(&out, bad) || kind == 3, "{kind}");
-        let out = bench.feed(Event::Packet(bad, flood(max + 1)));
+        let out = bench.feed(came(bad, flood(max + 1)));
         assert!(!out.iter().any(|a| matches!(a, Action::Send(..))), "{kind}: it is gone");
-        let out = bench.feed(Event::Packet(good, asks(op::SYNC, 2, 0)));
+        let out = bench.feed(came(good, asks(op::SYNC, 2, 0)));
         assert!(matches!(out[..], [Action::Send(Link(1), Packet::Request(_))]), "{out:?}");
     }
 
@@ -405,7 +410,7 @@ fn an_observer_may_not_ask_without_end() {
     bench.follow();
     let good = come(&mut bench, 9);
     let ask = |bench: &mut Bench, packet: &Packet| {
-        let out = bench.feed(Event::Packet(good, packet.clone()));
+        let out = bench.feed(came(good, packet.clone()));
         assert!(matches!(out[..], [Action::Send(Link(1), _)]), "{out:?}");
     };
     let (sync, write) = (asks(op::SYNC, 1, 0), asks(op::SET_DATA, 1, large));
@@ -413,14 +418,14 @@ fn an_observer_may_not_ask_without_end() {
         ask(&mut bench, &question(1));
         ask(&mut bench, &sync);
         let answer = Packet::Revalidated { session: SessionId(1), valid: true };
-        bench.feed(Event::Packet(leader, answer));
-        bench.feed(Event::Packet(leader, Packet::Sync));
+        bench.feed(came(leader, answer));
+        bench.feed(came(leader, Packet::Sync));
     }
     for n in 1..asked::OBSERVERS_MAX.bytes / large + 2 {
         ask(&mut bench, &write);
         let zxid = Zxid::new(Epoch(1), n as u32);
-        bench.feed(Event::Packet(leader, Packet::Proposal(testing::proposal(zxid.0))));
-        bench.feed(Event::Packet(leader, Packet::Commit(zxid)));
+        bench.feed(came(leader, Packet::Proposal(testing::proposal(zxid.0))));
+        bench.feed(came(leader, Packet::Commit(zxid)));
         bench.feed(Event::Durable(zxid));
     }
 }
@@ -451,11 +456,11 @@ fn an_emptied_disk_is_believed_when_it_is_whole() {
     bench.hear(3, PeerState::Leading, 3, 1);
     bench.hear(1, PeerState::Following, 3, 1);
     bench.feed(Event::Connected { sid: Sid(3), link: Link(1) });
-    bench.feed(Event::Packet(Link(1), Packet::LeaderInfo { epoch: Epoch(1) }));
-    bench.feed(Event::Packet(Link(1), Packet::Diff(Zxid::ZERO)));
+    bench.feed(came(Link(1), Packet::LeaderInfo { epoch: Epoch(1) }));
+    bench.feed(came(Link(1), Packet::Diff(Zxid::ZERO)));
     let new_leader = Packet::NewLeader { epoch: Epoch(1), config: None };
     let mut out = Vec::new();
-    bench.peer.handle(Mono(1), Event::Packet(Link(1), new_leader), &mut out);
+    bench.peer.handle(Mono(1), came(Link(1), new_leader), &mut out);
     assert!(out.iter().any(|a| matches!(a, Action::SaveEpochs { synced: true, .. })));
     bench.peer.handle(Mono(2), Event::LinkDown(Link(1)), &mut out);
     out.clear();
@@ -483,10 +488,10 @@ fn a_learner_may_not_ask_without_end() {
                 protocol: jute::quorum::PROTOCOL_VERSION,
                 config_version: 0,
             };
-            bench.feed(Event::Packet(Link(sid), info));
+            bench.feed(came(Link(sid), info));
             let ack = Packet::AckEpoch { last: Zxid::ZERO, current: Some(Epoch(0)) };
-            bench.feed(Event::Packet(Link(sid), ack));
-            bench.feed(Event::Packet(Link(sid), Packet::Ack(Zxid::new(Epoch(1), 0))));
+            bench.feed(came(Link(sid), ack));
+            bench.feed(came(Link(sid), Packet::Ack(Zxid::new(Epoch(1), 0))));
         }
         assert!(bench.peer.is_serving());
         // Something is outstanding, or nothing ever.
@@ -494,12 +499,12 @@ fn a_learner_may_not_ask_without_end() {
         bench.feed(Event::Propose(testing::proposal(zxid.0)));
         if commits {
             bench.feed(Event::Durable(zxid));
-            bench.feed(Event::Packet(Link(2), Packet::Ack(zxid)));
+            bench.feed(came(Link(2), Packet::Ack(zxid)));
         }
         let packet = asks(op::SYNC, 1, body);
         let mut refused = None;
         for n in 0..max + 2 {
-            if closed(&bench.feed(Event::Packet(Link(1), packet.clone())), Link(1)) {
+            if closed(&bench.feed(came(Link(1), packet.clone())), Link(1)) {
                 refused = Some(n);
                 break;
             }
@@ -507,7 +512,7 @@ fn a_learner_may_not_ask_without_end() {
         assert_eq!(refused.is_some(), !commits, "{body} {refused:?}");
         assert!(refused.is_none_or(|n| n + 1 >= max), "{refused:?} of {max}");
         assert!(bench.peer.is_serving());
-        let out = bench.feed(Event::Packet(Link(2), asks(op::SYNC, 2, 0)));
+        let out = bench.feed(came(Link(2), asks(op::SYNC, 2, 0)));
         assert!(matches!(out[..], [Action::Request(Link(2), _)]), "{out:?}");
     }
 }
@@ -578,25 +583,25 @@ fn a_membership_may_change_during_a_sync() {
         bench.hear(3, PeerState::Leading, 3, 1);
         bench.hear(1, PeerState::Following, 3, 1);
         bench.feed(Event::Connected { sid: Sid(3), link: Link(1) });
-        bench.feed(Event::Packet(Link(1), Packet::LeaderInfo { epoch: Epoch(1) }));
-        bench.feed(Event::Packet(Link(1), Packet::Diff(Zxid::ZERO)));
+        bench.feed(came(Link(1), Packet::LeaderInfo { epoch: Epoch(1) }));
+        bench.feed(came(Link(1), Packet::Diff(Zxid::ZERO)));
         let new_leader = Packet::NewLeader { epoch: Epoch(1), config: None };
         if late {
-            bench.feed(Event::Packet(Link(1), new_leader.clone()));
+            bench.feed(came(Link(1), new_leader.clone()));
         }
         let version = Zxid::new(Epoch(1), 1).0;
         let proposal = reconfig(1, &changed(&[1, 2, 3, 4], &[], version));
         let zxid = proposal.zxid();
-        let out = bench.feed(Event::Packet(Link(1), Packet::Proposal(proposal.clone())));
+        let out = bench.feed(came(Link(1), Packet::Proposal(proposal.clone())));
         assert!(activated(&out).is_empty(), "it is only proposed");
         let commit = Packet::CommitAndActivate { zxid, designated: Sid(3) };
-        let out = bench.feed(Event::Packet(Link(1), commit));
+        let out = bench.feed(came(Link(1), commit));
         assert_eq!(activated(&out), [version]);
         bench.feed(Event::Durable(zxid));
         if !late {
-            bench.feed(Event::Packet(Link(1), new_leader));
+            bench.feed(came(Link(1), new_leader));
         }
-        bench.feed(Event::Packet(Link(1), Packet::UpToDate));
+        bench.feed(came(Link(1), Packet::UpToDate));
         assert!(bench.peer.is_serving(), "late: {late}");
         assert_eq!(bench.peer.membership().version(), version);
 
@@ -609,13 +614,13 @@ fn a_membership_may_change_during_a_sync() {
             bench.hear(3, PeerState::Leading, 3, 1);
             bench.hear(1, PeerState::Following, 3, 1);
             bench.feed(Event::Connected { sid: Sid(3), link: Link(1) });
-            bench.feed(Event::Packet(Link(1), Packet::LeaderInfo { epoch: Epoch(1) }));
-            bench.feed(Event::Packet(Link(1), Packet::Diff(Zxid::ZERO)));
+            bench.feed(came(Link(1), Packet::LeaderInfo { epoch: Epoch(1) }));
+            bench.feed(came(Link(1), Packet::Diff(Zxid::ZERO)));
             let proposal = reconfig(1, &text);
             let zxid = proposal.zxid();
-            bench.feed(Event::Packet(Link(1), Packet::Proposal(proposal)));
+            bench.feed(came(Link(1), Packet::Proposal(proposal)));
             let commit = Packet::CommitAndActivate { zxid, designated: Sid(designated) };
-            let out = bench.feed(Event::Packet(Link(1), commit));
+            let out = bench.feed(came(Link(1), commit));
             assert_eq!(activated(&out), [version + 1]);
             assert!(out.iter().any(|a| matches!(a, Action::CloseLink(Link(1), _))), "{designated}");
         }
@@ -640,7 +645,7 @@ fn packets_may_come_together() {
         };
         let ack = Packet::AckEpoch { last: Zxid::ZERO, current: Some(Epoch(0)) };
         for packet in [info, ack, Packet::Ack(zxid(0))] {
-            bench.feed(Event::Packet(Link(1), packet));
+            bench.feed(came(Link(1), packet));
         }
         assert!(bench.peer.is_serving());
         for counter in 1..=4 {
@@ -664,7 +669,7 @@ fn packets_may_come_together() {
     for (mut together, mut apart, packets, applied) in cases {
         let mut expected = Vec::new();
         for packet in &packets {
-            expected.extend(bench_actions(apart.feed(Event::Packet(Link(1), packet.clone()))));
+            expected.extend(bench_actions(apart.feed(came(Link(1), packet.clone()))));
         }
         let actions = bench_actions(together.feed(Event::Packets(Link(1), packets)));
         assert_eq!(actions, expected);
