@@ -76,11 +76,11 @@ const NOTICED: [(Mutation, u64); 15] = [
     (Mutation::ObserversCount, 320),
     (Mutation::HoleInWindow, 75),
     (Mutation::OldLogAfterSnap, 87),
-    (Mutation::CommitOutOfOrder, 5),
+    (Mutation::CommitOutOfOrder, 8),
     (Mutation::IgnoreLogFailure, 7),
     (Mutation::RelayUncommitted, 1),
-    (Mutation::RelayLate, 1040),
-    (Mutation::MixedSyncs, 220),
+    (Mutation::RelayLate, 641),
+    (Mutation::MixedSyncs, 508),
 ];
 
 const SCRIPTED: [(&str, Mutation); 20] = [
