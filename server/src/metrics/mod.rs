@@ -9,8 +9,8 @@
 //! Count with `metrics.commit_count.add(1)`, measure with `metrics.fsynctime.add(ms)`.
 //!
 //! Recording costs two to four relaxed atomic operations; in a burst, add once per burst where
-//! the meaning allows it. A thread that collects for longer is a [`Teller`]: whoever shows the metrics
-//! asks it to enter what it has.
+//! the meaning allows it. Who collects for longer is a [`Teller`], asked to enter what it has
+//! before anything is shown.
 //!
 //! Left out, because only a JVM has them (`metricsProvider.exportJvmInfo`): `jvm_info`,
 //! `jvm_memory_*`, `jvm_memory_pool_*`, `jvm_buffer_pool_*`, `jvm_classes_*`,
@@ -29,4 +29,4 @@ pub use instruments::{
 };
 pub use names::Metrics;
 pub use namespaces::{Namespaces, top_namespace};
-pub use tellers::{Receipt, Teller};
+pub use tellers::Teller;

@@ -1,6 +1,6 @@
 //! The list: every name and kind of `ServerMetrics`, once.
 
-use std::sync::Arc;
+use std::sync::Weak;
 
 use super::instruments::{Counter, CounterSet, Detail, Histogram, Summary, SummarySet};
 use super::tellers::{Teller, Tellers};
@@ -339,13 +339,13 @@ impl Metrics {
         self.prometheus
     }
 
-    /// Adds a thread that counts for itself, for as long as `teller` lives.
-    pub fn add_teller(&self, teller: &Arc<dyn Teller>) {
+    /// Adds somebody who counts for himself.
+    pub fn add_teller(&self, teller: Weak<dyn Teller>) {
         self.tellers.add(teller);
     }
 
-    /// Waits until everything that was counted before is in: a client that had its answer finds its
-    /// request counted. Not to be called by a thread that is a [`Teller`].
+    /// Returns when everything that was counted before is in: a client that had its answer finds its
+    /// request counted.
     pub fn settle(&self) {
         self.tellers.settle();
     }

@@ -1,26 +1,14 @@
-//! Threads that count for themselves, and hand in what they counted now and then.
+//! Those who count for themselves, and hand in what they counted now and then.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
-use crossbeam_channel::{RecvTimeoutError, Sender};
 use parking_lot::Mutex;
-use tracing::warn;
 
-/// How long a reader of the metrics waits for threads to hand in. A thread at work on one long
-/// request is late; the metrics are then what they were.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Sent to nobody: who holds it has not handed in yet.
-pub type Receipt = Sender<Infallible>;
-
-/// A thread with counts of its own.
+/// Threads with counts of their own.
 pub trait Teller: Send + Sync {
-    /// Makes the thread enter its counts into the metrics and drop the receipt then. The receipt of
-    /// a thread that has ended is dropped at once.
-    fn hand_in(&self, receipt: Receipt);
+    /// Has the threads enter their counts into the metrics, and returns when they have.
+    fn hand_in(&self);
 }
 
 /// All of them.
@@ -28,21 +16,16 @@ pub trait Teller: Send + Sync {
 pub(super) struct Tellers(Mutex<Vec<Weak<dyn Teller>>>);
 
 impl Tellers {
-    pub(super) fn add(&self, teller: &Arc<dyn Teller>) {
+    pub(super) fn add(&self, teller: Weak<dyn Teller>) {
         let mut tellers = self.0.lock();
         tellers.retain(|teller| teller.strong_count() > 0);
-        tellers.push(Arc::downgrade(teller));
+        tellers.push(teller);
     }
 
-    /// Waits until all have handed in what they counted before this call.
+    /// Returns when all have handed in what they counted before this call.
     pub(super) fn settle(&self) {
-        let tellers: Vec<_> = self.0.lock().iter().filter_map(Weak::upgrade).collect();
-        let (receipt, receipts) = crossbeam_channel::bounded(0);
-        tellers.iter().for_each(|teller| teller.hand_in(receipt.clone()));
-        drop(receipt);
-        if receipts.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-            warn!("the metrics shown lack the newest counts of a thread: busy for {PATIENCE:?}");
-        }
+        let tellers: Vec<Arc<_>> = self.0.lock().iter().filter_map(Weak::upgrade).collect();
+        tellers.iter().for_each(|teller| teller.hand_in());
     }
 }
 
@@ -57,16 +40,12 @@ mod tests {
     use super::*;
     use crate::metrics::{Gauges, Metrics};
 
-    /// A thread that counts nine commits once it is asked.
+    /// Counts nine commits whenever it is asked.
     struct Late(Arc<Metrics>);
 
     impl Teller for Late {
-        fn hand_in(&self, receipt: Receipt) {
-            let metrics = self.0.clone();
-            std::thread::spawn(move || {
-                metrics.commit_count.add(9);
-                drop(receipt);
-            });
+        fn hand_in(&self) {
+            self.0.commit_count.add(9);
         }
     }
 
@@ -74,7 +53,7 @@ mod tests {
     fn whoever_looks_sees_what_was_counted_before() {
         let metrics = Arc::new(Metrics::new(false));
         let late: Arc<dyn Teller> = Arc::new(Late(metrics.clone()));
-        metrics.add_teller(&late);
+        metrics.add_teller(Arc::downgrade(&late));
         let shown = |name: &str| {
             let samples = metrics.samples(&Gauges::default());
             samples.iter().find(|s| s.name == name).unwrap().value.to_string()

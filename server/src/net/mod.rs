@@ -17,6 +17,7 @@
 
 pub mod clock;
 mod conn;
+mod count;
 pub mod fourlw;
 mod handshake;
 mod ledger;
@@ -41,6 +42,7 @@ use parking_lot::Mutex;
 use socket2::{Domain, SockRef, Socket, Type};
 use tracing::{debug, info};
 
+use self::count::Count;
 use self::fourlw::Responder;
 use self::limits::{HandshakeThrottle, Limits};
 use self::path_stats::PathStats;
@@ -165,6 +167,8 @@ pub struct Net {
 pub struct Running {
     shared: Arc<Shared>,
     inboxes: Vec<Arc<Inbox>>,
+    /// Asked by the metrics for as long as it lives.
+    _count: Arc<Count>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     reporter: Mutex<Option<(Sender<()>, JoinHandle<()>)>>,
 }
@@ -259,9 +263,8 @@ impl Net {
             drop_chance,
         } = self;
         let inboxes: Vec<_> = stations.iter().map(Station::inbox).collect();
-        for inbox in &inboxes {
-            parts.metrics.add_teller(&(inbox.clone() as Arc<dyn Teller>));
-        }
+        let count = Arc::new(Count(inboxes.clone()));
+        parts.metrics.add_teller(Arc::downgrade(&(count.clone() as Arc<dyn Teller>)));
         if let Some(first) = stations.first_mut() {
             first.listen(listeners, inboxes.clone())?;
         }
@@ -309,7 +312,7 @@ impl Net {
             info!("bound to port {} for TLS", fourlw::java_address(address));
         }
         let (threads, reporter) = (Mutex::new(threads), Mutex::new(reporter));
-        Ok(Running { shared, inboxes, threads, reporter })
+        Ok(Running { shared, inboxes, _count: count, threads, reporter })
     }
 }
 

@@ -26,12 +26,12 @@ use tracing::{debug, error, info, warn};
 
 use super::clock;
 use super::conn::{Conn, Next};
+use super::count::Receipt;
 use super::ledger::Ledger;
 use super::limits::{Admitted, Full};
 use super::secure::Secure;
 use super::{ListenError, Listener, Shared};
 use crate::base::{Arena, Mono};
-use crate::metrics::{Receipt, Teller};
 use crate::outbox::{Bell, Counters, Origin, Place, Tally};
 use crate::replica::Request;
 
@@ -122,12 +122,6 @@ impl Inbox {
         if asleep && let Err(error) = self.waker.wake() {
             warn!(%error, "cannot wake an I/O thread");
         }
-    }
-}
-
-impl Teller for Inbox {
-    fn hand_in(&self, receipt: Receipt) {
-        self.post(Mail::HandIn(receipt));
     }
 }
 

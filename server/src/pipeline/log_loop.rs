@@ -147,11 +147,6 @@ impl LogLoop {
         let count = std::mem::take(&mut self.pending) as i64;
         self.flushed = Instant::now();
         let all = clock::micros().saturating_sub(std::mem::replace(&mut self.oldest, u64::MAX));
-        match &self.direct {
-            Some(core) if core.commit_on_io(committed.durable) => {}
-            Some(core) if count <= APPLY_HERE_MAX => core.commit(committed.durable),
-            _ => self.core.post(Control::Durable(committed.durable)),
-        }
         let ms = committed.sync_time.as_millis() as i64;
         let metrics = &self.metrics;
         metrics.fsynctime.add(ms);
@@ -159,6 +154,12 @@ impl LogLoop {
         metrics.sync_processor_queue_flush_time_ms.add(ms);
         metrics.sync_processor_queue_and_flush_time_ms.add_many((all / 1000) as i64, count as u64);
         metrics.sync_processor_batch_size.add(count);
+        // After counting: who has a reply finds its sync counted.
+        match &self.direct {
+            Some(core) if core.commit_on_io(committed.durable) => {}
+            Some(core) if count <= APPLY_HERE_MAX => core.commit(committed.durable),
+            _ => self.core.post(Control::Durable(committed.durable)),
+        }
         if committed.slow_sync {
             self.slow_syncs.fetch_add(1, Ordering::Relaxed);
             warn!(
