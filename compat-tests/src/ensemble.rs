@@ -95,7 +95,9 @@ impl Ensemble {
             let mut server = Server::new(*kind, &home.path().join(sid.to_string()))?
                 .set("tickTime", 1000)
                 .set("initLimit", 30)
-                .set("syncLimit", 10)
+                // A machine that stands still for seconds must not make them elect again.
+                .set("syncLimit", 60)
+                .set("maxSessionTimeout", 600_000)
                 .set("4lw.commands.whitelist", "*");
             for ((_, part), other) in members.iter().zip(1..) {
                 let role = match part {

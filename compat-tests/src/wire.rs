@@ -129,7 +129,7 @@ pub struct Connected {
 pub struct Hello {
     /// Newest zxid seen.
     pub last_zxid: i64,
-    /// Timeout asked for, ms.
+    /// Timeout asked for, ms. By default long: nothing here pings, and a test may wait for a JVM.
     pub timeout: i32,
     /// 0 for a new session.
     pub session: i64,
@@ -143,7 +143,7 @@ impl Default for Hello {
     fn default() -> Self {
         Self {
             last_zxid: 0,
-            timeout: 40_000,
+            timeout: 600_000,
             session: 0,
             password: vec![0; 16],
             with_read_only: true,

@@ -246,34 +246,53 @@ fn compare_sets(
     pairs.filter(|(_, d)| !d.is_empty()).map(|(n, d)| format!("{n}:\n{}", d.join("\n"))).collect()
 }
 
+/// A server may be late with what it counts or applies after an answer, Java's with threads for just
+/// that. What differs three times over differs.
+fn agree(compare: impl Fn() -> Vec<String>) {
+    let _turn = turn();
+    let mut found = Vec::new();
+    for _ in 0..3 {
+        found = compare();
+        if found.is_empty() {
+            return;
+        }
+        println!("once more: {}", found.join("\n"));
+    }
+    panic!("{}", found.join("\n"));
+}
+
 #[test]
 fn words_have_the_same_form() {
-    let _turn = turn();
-    let (a, b) = (scratch("words-java").unwrap(), scratch("words-ours").unwrap());
-    let java = words(&alone(Kind::Java(TARGET), a.path(), &[]).server);
-    let ours = words(&alone(subject(), b.path(), &[]).server);
-    let found = compare_words(&java, &ours);
-    assert!(found.is_empty(), "{}", found.join("\n"));
+    agree(|| {
+        let (a, b) = (scratch("words-java").unwrap(), scratch("words-ours").unwrap());
+        let java = words(&alone(Kind::Java(TARGET), a.path(), &[]).server);
+        let ours = words(&alone(subject(), b.path(), &[]).server);
+        compare_words(&java, &ours)
+    });
 }
 
 #[test]
 fn mntr_has_the_same_keys() {
-    let _turn = turn();
-    let (a, b) = (scratch("mntr-java").unwrap(), scratch("mntr-ours").unwrap());
-    let java = alone(Kind::Java(TARGET), a.path(), &[]).server.four_letter_word("mntr").unwrap();
-    let ours = alone(subject(), b.path(), &[]).server.four_letter_word("mntr").unwrap();
-    let (java_values, our_values) = (values(&java), values(&ours));
-    assert!(java_values.len() > 100, "Java shows only {} values", java_values.len());
-    for key in EXACT {
-        assert_eq!(java_values.get(key), our_values.get(key), "{key}");
-    }
-    let found = only(&without_excused(metric_names(&java)), &without_excused(metric_names(&ours)));
-    assert!(found.is_empty(), "{}", found.join("\n"));
+    agree(|| {
+        let (a, b) = (scratch("mntr-java").unwrap(), scratch("mntr-ours").unwrap());
+        let [java, ours] = [(Kind::Java(TARGET), a.path()), (subject(), b.path())]
+            .map(|(kind, home)| alone(kind, home, &[]).server.four_letter_word("mntr").unwrap());
+        let (java_values, our_values) = (values(&java), values(&ours));
+        assert!(java_values.len() > 100, "Java shows only {} values", java_values.len());
+        let pairs = EXACT.map(|key| (key, java_values.get(key), our_values.get(key)));
+        let differ = pairs.iter().filter(|(_, java, ours)| java != ours);
+        let differ = differ.map(|(key, java, ours)| format!("{key}: Java {java:?}, ours {ours:?}"));
+        let names = [&java, &ours].map(|text| without_excused(metric_names(text)));
+        differ.chain(only(&names[0], &names[1])).collect()
+    });
 }
 
 #[test]
 fn the_other_provider_has_the_same_families() {
-    let _turn = turn();
+    agree(other_provider);
+}
+
+fn other_provider() -> Vec<String> {
     let mut texts = Vec::new();
     for kind in [Kind::Java(TARGET), subject()] {
         let home = scratch("families").unwrap();
@@ -282,6 +301,8 @@ fn the_other_provider_has_the_same_families() {
             ("metricsProvider.className", PROMETHEUS.to_owned()),
             ("metricsProvider.httpHost", "127.0.0.1".to_owned()),
             ("metricsProvider.httpPort", port.to_string()),
+            // Java's then counts at once.
+            ("metricsProvider.numWorkerThreads", "0".to_owned()),
         ];
         let asked = alone(kind, home.path(), &settings);
         let page = http(port, "GET", "/metrics", &[], b"").unwrap();
@@ -301,14 +322,16 @@ fn the_other_provider_has_the_same_families() {
     }
     let (java, ours) = (&texts[0], &texts[1]);
     assert!(java.1.len() > 200, "{:?}", java.1);
-    let found = [only(&java.1, &ours.1), only(&java.2, &ours.2)].concat();
-    assert!(found.is_empty(), "{}", found.join("\n"));
     assert_eq!((&java.0, &java.3), (&ours.0, &ours.3));
+    [only(&java.1, &ours.1), only(&java.2, &ours.2)].concat()
 }
 
 #[test]
 fn admin_commands_have_the_same_shape() {
-    let _turn = turn();
+    agree(admin_commands);
+}
+
+fn admin_commands() -> Vec<String> {
     let (a, b) = (scratch("admin-java").unwrap(), scratch("admin-ours").unwrap());
     let mut java = alone(Kind::Java(TARGET), a.path(), &[]);
     let mut ours = alone(subject(), b.path(), &[]);
@@ -319,7 +342,7 @@ fn admin_commands_have_the_same_shape() {
     assert!(missing.is_empty(), "only Java has {missing:?}");
     let mut found = compare_sets(&admin(java.admin, &names), &admin(ours.admin, &names));
     found.extend(compare_sets(&guarded(&mut java), &guarded(&mut ours)));
-    assert!(found.is_empty(), "{}", found.join("\n"));
+    found
 }
 
 /// The commands that need a permission, with and without it, ending with a restore.
@@ -386,6 +409,7 @@ fn ensemble(kind: Kind, names: Option<&[String]>, prometheus: bool) -> (Roles, V
             server.change("metricsProvider.className", PROMETHEUS);
             server.change("metricsProvider.httpHost", "127.0.0.1");
             server.change("metricsProvider.httpPort", metrics);
+            server.change("metricsProvider.numWorkerThreads", "0");
         }
     }
     all.start(&[1, 2, 3]).unwrap();
@@ -396,7 +420,13 @@ fn ensemble(kind: Kind, names: Option<&[String]>, prometheus: bool) -> (Roles, V
     let listed = commands(ports[leader - 1].0);
     let mut roles = Roles::default();
     for sid in all.sids() {
-        let role = all.server(sid).mode().unwrap();
+        let mut role = None;
+        all.until(&format!("server {sid} tells its role"), |all| {
+            role = all.server(sid).mode();
+            Ok(role.is_some())
+        })
+        .unwrap();
+        let role = role.unwrap();
         let mntr = all.server(sid).four_letter_word("mntr").unwrap();
         let (admin_port, metrics_port) = ports[sid - 1];
         roles.sets.insert(format!("{role}: mntr"), without_excused(metric_names(&mntr)));
@@ -435,18 +465,18 @@ fn compare_roles(java: &Roles, ours: &Roles) -> Vec<String> {
 
 #[test]
 fn words_and_commands_agree_in_every_role() {
-    let _turn = turn();
-    let (java, names) = ensemble(Kind::Java(TARGET), None, false);
-    let (ours, _) = ensemble(subject(), Some(&names), false);
-    let found = compare_roles(&java, &ours);
-    assert!(found.is_empty(), "{}", found.join("\n"));
+    agree(|| {
+        let (java, names) = ensemble(Kind::Java(TARGET), None, false);
+        let (ours, _) = ensemble(subject(), Some(&names), false);
+        compare_roles(&java, &ours)
+    });
 }
 
 #[test]
 fn families_agree_in_every_role() {
-    let _turn = turn();
-    let (java, _) = ensemble(Kind::Java(TARGET), None, true);
-    let (ours, _) = ensemble(subject(), None, true);
-    let found = compare_roles(&java, &ours);
-    assert!(found.is_empty(), "{}", found.join("\n"));
+    agree(|| {
+        let (java, _) = ensemble(Kind::Java(TARGET), None, true);
+        let (ours, _) = ensemble(subject(), None, true);
+        compare_roles(&java, &ours)
+    });
 }
