@@ -25,9 +25,11 @@ pub struct Container {
 }
 
 impl Container {
-    /// `docker run -d <arguments>`: options, image and command.
+    /// `docker run -d <arguments>`: options, image and command. After a `stop` it has that long
+    /// until it is killed.
     pub fn run(arguments: &[&str]) -> Result<Self> {
-        let id = docker(&[&["run", "-d"], arguments].concat())?;
+        let patience = PATIENCE.as_secs().to_string();
+        let id = docker(&[&["run", "-d", "--stop-timeout", &patience], arguments].concat())?;
         Ok(Self { id: id.trim().to_owned() })
     }
 

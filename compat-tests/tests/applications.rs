@@ -60,7 +60,7 @@ fn kafka_on_three() -> Result<()> {
              listeners=PLAINTEXT://127.0.0.1:{port}\n\
              log.dirs={}\n\
              zookeeper.connect={servers}/kafka\n\
-             zookeeper.session.timeout.ms=10000\n\
+             zookeeper.session.timeout.ms=30000\n\
              zookeeper.connection.timeout.ms=240000\n\
              auto.create.topics.enable=false\n\
              offsets.topic.num.partitions=1\n\

@@ -122,9 +122,12 @@ fn no_acknowledged_write_is_lost_in_a_hundred_crashes() {
         .unwrap()
         .set("snapCount", 500)
         .set("autopurge.purgeInterval", 1)
-        .set("preAllocSize", 64);
+        .set("preAllocSize", 64)
+        .set("maxSessionTimeout", 600_000);
     server.start().unwrap();
-    let mut holder = Session::open(server.address()).unwrap();
+    // Nobody pings, and a life may be long where the machine is slow.
+    let hello = Hello { timeout: 600_000, ..Hello::default() };
+    let mut holder = Session::open_with(server.address(), &hello).unwrap();
     for writer in 0..WRITERS {
         for name in ["", "/log", "/left", "/right"] {
             holder.must(op::CREATE, &create_body(&format!("/w{writer}{name}"), b"0", 0)).unwrap();

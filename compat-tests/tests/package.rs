@@ -5,10 +5,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use compat_tests::docker::{Container, docker, image};
 use compat_tests::server::{free_port, rookeeper_binary, scratch};
+
+/// How long a server may take until it serves: a loaded machine is no failure.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Made by `images/build.sh`: the essential packages, systemd and adduser.
 const DEBIAN: &str = "rookeeper-debian-root:1";
@@ -92,7 +97,7 @@ fn life_of_a_package() -> Result<()> {
     // What a person looks for.
     shell("test -s /usr/share/man/man1/rookeeper.1.gz")?;
     shell("test -s /usr/share/bash-completion/completions/rookeeper")?;
-    shell("/usr/share/zookeeper/bin/zkServer.sh status")?;
+    debian.await_exec(&["/usr/share/zookeeper/bin/zkServer.sh", "status"])?;
     ensure!(shell("dpkg --verify rookeeper")?.is_empty());
 
     // Stop and start: 143 is no failure.
@@ -199,10 +204,23 @@ fn tarball() -> Result<()> {
     };
     let (started, text) = script("start")?;
     ensure!(started && text.contains("STARTED"), "{text}");
-    let status = script("status");
-    let word = Command::new(home.join("bin/rookeeper"))
-        .args(["word", "localhost", &port.to_string(), "ruok"])
-        .output()?;
+    // Started is not yet serving.
+    let deadline = Instant::now() + PATIENCE;
+    let mut status = script("status");
+    while matches!(status, Ok((false, _))) && Instant::now() < deadline {
+        sleep(Duration::from_millis(50));
+        status = script("status");
+    }
+    let ruok = || {
+        Command::new(home.join("bin/rookeeper"))
+            .args(["word", "localhost", &port.to_string(), "ruok"])
+            .output()
+    };
+    let mut word = ruok()?;
+    // It waits for five seconds only; a server that refuses says so.
+    if word.stdout.is_empty() {
+        word = ruok()?;
+    }
     let logs: Vec<_> = fs::read_dir(home.join("logs"))?.collect();
     let (stopped, text) = script("stop")?;
     ensure!(stopped && text.contains("STOPPED"), "{text}");

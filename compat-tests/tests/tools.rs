@@ -302,10 +302,15 @@ fn small_tools() {
     for arguments in
         [&[][..], &["127.0.0.1", &port, "isro"], &["127.0.0.1", &port, "isro", "false"], &["x"]]
     {
-        let expected = run(java(word), arguments, home, "");
-        let actual = run(ours("word"), arguments, home, "");
-        assert_eq!(stdout(&expected), stdout(&actual), "{arguments:?}");
-        assert_eq!(expected.status.code(), actual.status.code(), "{arguments:?}");
+        let both = || {
+            [java(word), ours("word")].map(|command| {
+                let output = run(command, arguments, home, "");
+                (stdout(&output), output.status.code())
+            })
+        };
+        // Each gives up after five seconds without an answer, which one may get and one not.
+        let [expected, actual] = (0..5).map(|_| both()).find(|[a, b]| a == b).unwrap_or_else(both);
+        assert_eq!(expected, actual, "{arguments:?}");
     }
     for (arguments, form) in [
         (&["--full"][..], "3.9.5-REVISION, built on DATE"),

@@ -159,9 +159,10 @@ public final class Traffic {
                     last[record.partition()] = record.value();
                     count++;
                 }
+                // Who has to join the group again goes on from here, not from the earliest.
+                consumer.commitSync(Duration.ofMillis(LIMIT_MS));
                 within(deadline, "only " + count + " records");
             }
-            consumer.commitSync(Duration.ofMillis(LIMIT_MS));
         }
         System.out.println("consumed " + count);
     }

@@ -220,8 +220,10 @@ int main(int argc, char **argv) {
     writer = connect_to(&other);
     zoo_set(writer, "/r", "q", 1, -1);
     expect_events(1);
+    /* It does not wait until the server has closed the session. */
     zookeeper_close(zh);
-    say("gone", zerror(zoo_exists(writer, "/r/mine", 0, &s)));
+    for (int i = 0; i < 5000 && (rc = zoo_exists(writer, "/r/mine", 0, &s)) == ZOK; i++) usleep(20000);
+    say("gone", zerror(rc));
     zookeeper_close(writer);
     printf("done\n");
     return 0;

@@ -53,7 +53,7 @@ func event(name string, events <-chan zk.Event) {
 	select {
 	case e := <-events:
 		say("  %s %s %s", name, e.Type, e.Path)
-	case <-time.After(30 * time.Second):
+	case <-time.After(100 * time.Second):
 		say("  %s: no event", name)
 	}
 }
@@ -220,8 +220,13 @@ func survival() {
 	event("data", changed)
 	writer.Create("/r/new", nil, 0, open)
 	event("children", listed)
+	// It waits for its answer for one second only.
 	conn.Close()
 	exists, _, err := writer.Exists("/r/mine")
+	for end := time.Now().Add(100 * time.Second); exists && err == nil && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond)
+		exists, _, err = writer.Exists("/r/mine")
+	}
 	say("gone %v %v", !exists, err)
 	writer.Close()
 }

@@ -95,7 +95,7 @@ public class Migrant implements Watcher {
     }
 
     private void run(String address) throws Exception {
-        zk = new ZooKeeper(address, 20000, this);
+        zk = new ZooKeeper(address, 120000, this);
         create("/java", CreateMode.PERSISTENT);
         create("/java-watched", CreateMode.PERSISTENT);
         create("/java-lock", CreateMode.PERSISTENT);
@@ -107,7 +107,7 @@ public class Migrant implements Watcher {
         writer.start();
         System.out.println("@restart");
         new BufferedReader(new InputStreamReader(System.in)).readLine();
-        boolean seen = last.await(30, TimeUnit.SECONDS);
+        boolean seen = last.await(150, TimeUnit.SECONDS);
         stop = true;
         writer.join();
         retried(() -> {

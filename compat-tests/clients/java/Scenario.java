@@ -87,7 +87,7 @@ public class Scenario {
 
     static ZooKeeper connect(String chroot, Events events) throws Exception {
         ZooKeeper zk = new ZooKeeper(address + chroot, 30000, events);
-        if (!events.connected.await(30, TimeUnit.SECONDS)) {
+        if (!events.connected.await(100, TimeUnit.SECONDS)) {
             throw new IllegalStateException("no connection");
         }
         return zk;
@@ -97,7 +97,7 @@ public class Scenario {
     static void settle(ZooKeeper zk, Events events) throws Exception {
         CountDownLatch latch = new CountDownLatch(1);
         zk.sync("/", (rc, path, ctx) -> latch.countDown(), null);
-        if (!latch.await(30, TimeUnit.SECONDS)) {
+        if (!latch.await(100, TimeUnit.SECONDS)) {
             throw new IllegalStateException("sync was not answered");
         }
         List<String> all = new ArrayList<>();
@@ -375,7 +375,7 @@ public class Scenario {
                         }
                         CountDownLatch gone = new CountDownLatch(1);
                         if (zk.exists("/lock/" + names.get(at - 1), e -> gone.countDown()) != null
-                                && !gone.await(30, TimeUnit.SECONDS)) {
+                                && !gone.await(100, TimeUnit.SECONDS)) {
                             throw new IllegalStateException("nobody told me");
                         }
                     }
@@ -392,7 +392,7 @@ public class Scenario {
             thread.start();
         }
         for (Thread thread : threads) {
-            thread.join(60000);
+            thread.join(110000);
         }
         say("order " + order);
         step("left", () -> first.getChildren("/lock", false));

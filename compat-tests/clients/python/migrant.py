@@ -19,7 +19,7 @@ logging.basicConfig(level=logging.CRITICAL)
 
 zk = KazooClient(
     hosts=sys.argv[1],
-    timeout=20,
+    timeout=120,
     connection_retry=KazooRetry(max_tries=-1, delay=0.05, max_delay=0.3),
 )
 counts = {KazooState.CONNECTED: 0, KazooState.SUSPENDED: 0, KazooState.LOST: 0}
@@ -86,7 +86,7 @@ writer = threading.Thread(target=write)
 writer.start()
 print("@restart", flush=True)
 sys.stdin.readline()
-seen = last.wait(100)
+seen = last.wait(150)
 stop.set()
 writer.join()
 retried(lambda: zk.sync("/"))
