@@ -220,10 +220,10 @@ func survival() {
 	event("data", changed)
 	writer.Create("/r/new", nil, 0, open)
 	event("children", listed)
-	// It waits for its answer for one second only.
+	// It waits for its answer for one second only. The session would expire after 30 s.
 	conn.Close()
 	exists, _, err := writer.Exists("/r/mine")
-	for end := time.Now().Add(100 * time.Second); exists && err == nil && time.Now().Before(end); {
+	for end := time.Now().Add(25 * time.Second); exists && err == nil && time.Now().Before(end); {
 		time.Sleep(20 * time.Millisecond)
 		exists, _, err = writer.Exists("/r/mine")
 	}
