@@ -120,9 +120,8 @@ fn a_session_outlives_the_server_it_was_on() {
 fn a_learner_tells_who_is_alive() {
     let all = three();
     let leader = all.leader();
-    let mut other = all.client(leader);
     // Four seconds without a ping are a reason to expire.
-    let idle = attempt("only pings for nine seconds", |round| {
+    let (idle, mut other) = attempt("only pings for nine seconds", |round| {
         let mut idle = [3 - leader, 3]
             .map(|learner| all.short_session(learner, &format!("idle-{round}-{learner}")));
         let begun = Instant::now();
@@ -134,7 +133,8 @@ fn a_learner_tells_who_is_alive() {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        idle.iter().all(|(_, path)| exists(&mut other, path)).then_some(idle)
+        let mut other = all.client(leader);
+        idle.iter().all(|(_, path)| exists(&mut other, path)).then_some((idle, other))
     });
     // And who is not.
     for (idle, path) in idle {
