@@ -94,6 +94,19 @@ fn whoever_has_an_answer_finds_it_counted() {
     server.stop();
 }
 
+/// Only some turns of an I/O thread are timed; counts are handed in during any of them.
+#[test]
+fn whoever_asks_does_not_disturb_the_times_of_reads() {
+    let server = open("nio.numWorkerThreads=1");
+    let mut client = server.client();
+    for _ in 0..500 {
+        client.get("/", false);
+        server.word("mntr");
+    }
+    assert!((0.0..=500.0).contains(&mntr(&server)["zk_cnt_rookeeper_read_seconds"]));
+    server.stop();
+}
+
 #[test]
 fn stages_of_a_write_are_measured() {
     let server = open("");
