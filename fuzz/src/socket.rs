@@ -13,7 +13,7 @@ use rookeeper::server::{Handle, Options, Server};
 use rookeeper::storage::disk::faulty::FaultyDisk;
 
 /// Longer than any answer takes; a server that is silent for so long hangs.
-const HANG: Duration = Duration::from_secs(20);
+const HANG: Duration = Duration::from_secs(60);
 
 /// Sends `data`, closes the sending side, reads to the end; then an ordinary client must be served.
 pub fn connection(data: &[u8]) {

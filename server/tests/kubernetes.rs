@@ -16,41 +16,21 @@ use jute::Encode;
 use jute::proto::{ReconfigRequest, op};
 use rookeeper::config::{Config, JvmFlags};
 use rookeeper::net::view::Mode;
-use rookeeper::server::Server;
 use tempfile::TempDir;
-
-/// How long anything may take: a loaded machine is no failure.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The new membership has no quorum of members in sync.
 const NEW_CONFIG_NO_QUORUM: i32 = -13;
-
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
 
 /// A server as its file says; its directory is `dir`.
 fn start(dir: TempDir, file: &Path, flags: &str) -> TestServer {
     let mut jvm = JvmFlags::default();
     jvm.add_words(flags);
-    let begun = Instant::now();
-    loop {
+    let handle = start_when_free(|| {
         let config = Config::load(file, &jvm).unwrap_or_else(|e| panic!("{e}"));
         config.back_up().unwrap();
-        match Server::start(options(&config)) {
-            Ok(handle) => return TestServer { handle, dir },
-            // Threads of the stopped one end a little later, and its lock with the last.
-            Err(e) if e.to_string().contains("in use by another running server") => {
-                assert!(begun.elapsed() < PATIENCE, "{e}");
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            Err(e) => panic!("{e}"),
-        }
-    }
+        options(&config)
+    });
+    TestServer { handle: handle.unwrap_or_else(|e| panic!("{e}")), dir }
 }
 
 fn mode(server: &TestServer) -> Option<Mode> {
@@ -88,7 +68,7 @@ fn stackable(dir: &Path, me: usize, all: &[Ports]) -> String {
     let mut text = format!(
         "admin.serverPort={}\nauthProvider.x509=org.apache.zookeeper.server.auth.\
          X509AuthenticationProvider\nclient.portUnification=true\nclientPort={client}\n\
-         dataDir={}\ninitLimit=30\nmetricsProvider.className=org.apache.zookeeper.metrics.\
+         dataDir={}\ninitLimit=60\nmetricsProvider.className=org.apache.zookeeper.metrics.\
          prometheus.PrometheusMetricsProvider\nmetricsProvider.httpPort={}\n",
         free_port(),
         dir.display(),
@@ -99,7 +79,7 @@ fn stackable(dir: &Path, me: usize, all: &[Ports]) -> String {
     }
     text += &format!("serverCnxnFactory={factory}\nssl.hostnameVerification=true\n");
     text += "ssl.quorum.clientAuth=need\nssl.quorum.hostnameVerification=true\nsslQuorum=true\n";
-    text += "syncLimit=20\ntickTime=500\n";
+    text += "syncLimit=60\ntickTime=500\n";
     text + &stores("ssl", "") + &stores("ssl.quorum", "")
 }
 
@@ -141,8 +121,8 @@ fn strimzi(dir: &Path, me: usize, all: &[Ports], secure: u16) -> String {
          4lw.commands.whitelist=*\nstandaloneEnabled=false\nreconfigEnabled=true\n\n# TLS options\n\
          serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n\
          ssl.clientAuth=need\nssl.quorum.clientAuth=need\nsecureClientPort={secure}\n\
-         sslQuorum=true\n\n{}\n{}\n# Provided configuration\ntickTime=500\ninitLimit=30\n\
-         syncLimit=20\nautopurge.purgeInterval=1\nadmin.enableServer=false\n\n\
+         sslQuorum=true\n\n{}\n{}\n# Provided configuration\ntickTime=500\ninitLimit=60\n\
+         syncLimit=60\nautopurge.purgeInterval=1\nadmin.enableServer=false\n\n\
          # Zookeeper nodes configuration\n",
         dir.display(),
         stores("ssl", &kinds("ssl")),
@@ -203,8 +183,8 @@ impl Pod {
             "4lw.commands.whitelist=cons, envi, conf, crst, srvr, stat, mntr, ruok\ndataDir={}\n\
              standaloneEnabled=false\nreconfigEnabled=true\nskipACL=yes\nmetricsProvider.\
              className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider\n\
-             metricsProvider.httpPort=7000\nmetricsProvider.exportJvmInfo=true\ninitLimit=30\n\
-             syncLimit=20\ntickTime=500\nglobalOutstandingLimit=1000\npreAllocSize=65536\n\
+             metricsProvider.httpPort=7000\nmetricsProvider.exportJvmInfo=true\ninitLimit=60\n\
+             syncLimit=60\ntickTime=500\nglobalOutstandingLimit=1000\npreAllocSize=65536\n\
              snapCount=10000\ncommitLogCount=500\nsnapSizeLimitInKb=4194304\nmaxCnxns=0\n\
              maxClientCnxns=60\nminSessionTimeout=1000\nmaxSessionTimeout=10000\n\
              autopurge.snapRetainCount=3\nautopurge.purgeInterval=1\nquorumListenOnAllIPs=false\n\

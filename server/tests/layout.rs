@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -123,7 +123,14 @@ fn an_operators_unit_file_goes_on_working() {
         journal.contains(&format!("{}/conf/zoo.cfg", there.path("bin/..").display())),
         "{journal}"
     );
-    let status = there.run("zkServer.sh", &["status"]);
+    // It asks for five seconds, and the server may stand still for longer.
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        let status = there.run("zkServer.sh", &["status"]);
+        if status.status.success() || Instant::now() > deadline {
+            break status;
+        }
+    };
     assert!(text(&status.stdout).ends_with("Mode: standalone\n"), "{status:?}");
     // The shell passes arguments and exit codes through.
     let address = format!("127.0.0.1:{}", there.port);

@@ -4,15 +4,15 @@
 
 mod common;
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use common::members::Members;
-use common::{Client, create, path_watch, request, set_data};
+use common::{Client, attempt, create, path_watch, request, set_data};
 use jute::data::Acl;
 use jute::proto::{MultiHeader, SyncRequest, op};
 use jute::{Encode, Reader};
 use rookeeper::base::Zxid;
-use rookeeper::net::view::Mode;
 
 const EPHEMERAL: i32 = 1;
 const NO_NODE: i32 = -101;
@@ -43,7 +43,7 @@ fn exists(client: &mut Client, path: &str) -> bool {
 /// Another connection of the same session.
 fn again(all: &Members, sid: usize, client: &Client) -> Client {
     let mut other = all.raw(sid);
-    let found = other.handshake(client.session, client.passwd, 20_000, 0);
+    let found = other.handshake(client.session, client.passwd, 60_000, 0);
     assert_eq!(found, Some(client.session));
     other
 }
@@ -103,21 +103,15 @@ fn a_session_outlives_the_server_it_was_on() {
     all.start_all(&[follower]);
     // Nor is the leader needed: the new one gives every session its full time again, then lets
     // those go that nobody asks for.
-    let mut silent = all.raw(leader);
-    silent.handshake(0, [0; 16], 4000, 0).unwrap();
-    assert_eq!(silent.create("/silent", b"", EPHEMERAL).err, 0);
+    let (mut silent, path) = all.short_session(leader, "silent");
     all.stop(leader);
     assert!(client.is_closed() && silent.is_closed());
-    all.until("there is another leader", |all| {
-        let left = [1, 2, 3].into_iter().filter(|sid| *sid != leader);
-        let modes: Vec<Mode> =
-            left.filter(|sid| all.server(*sid).view().serving()).map(|sid| all.mode(sid)).collect();
-        modes.len() == 2 && modes.contains(&Mode::Leader)
-    });
+    let left: Vec<usize> = (1..=3).filter(|sid| *sid != leader).collect();
+    all.until_led_by_another(leader, &left);
     let mut client = again(&all, follower, &client);
     assert!(exists(&mut client, "/mine"));
     let mut other = all.client(follower);
-    all.until("the silent session expired", |_| !exists(&mut other, "/silent"));
+    all.until("the silent session expired", |_| !exists(&mut other, &path));
     let mut late = all.raw(follower);
     assert_eq!(late.handshake(silent.session, silent.passwd, 400, 0), None);
 }
@@ -126,24 +120,22 @@ fn a_session_outlives_the_server_it_was_on() {
 fn a_learner_tells_who_is_alive() {
     let all = three();
     let leader = all.leader();
-    let mut idle = [3 - leader, 3].map(|learner| {
-        let mut idle = all.raw(learner);
-        assert_eq!(idle.handshake(0, [0; 16], 4000, 0), Some(idle.session));
-        let path = format!("/idle-{learner}");
-        assert_eq!(idle.create(&path, b"", EPHEMERAL).err, 0);
-        (idle, path)
-    });
-    let begun = Instant::now();
-    // More than two timeouts with nothing but pings.
-    while begun.elapsed() < Duration::from_secs(9) {
-        for (idle, _) in &mut idle {
-            idle.send_raw(&common::request(-2, op::PING, &[]));
-            assert_eq!(idle.read().xid, -2);
+    // Four seconds without a ping are a reason to expire.
+    let (idle, mut other) = attempt("only pings for nine seconds", |round| {
+        let mut idle = [3 - leader, 3]
+            .map(|learner| all.short_session(learner, &format!("idle-{round}-{learner}")));
+        let begun = Instant::now();
+        // More than two timeouts with nothing but pings.
+        while begun.elapsed() < Duration::from_secs(9) {
+            for (idle, _) in &mut idle {
+                idle.stream.write_all(&request(-2, op::PING, &[])).ok()?;
+                assert_eq!(idle.try_read()?.xid, -2);
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    let mut other = all.client(leader);
-    assert!(idle.iter().all(|(_, path)| exists(&mut other, path)));
+        let mut other = all.client(leader);
+        idle.iter().all(|(_, path)| exists(&mut other, path)).then_some((idle, other))
+    });
     // And who is not.
     for (idle, path) in idle {
         drop(idle);
@@ -206,8 +198,10 @@ fn local_sessions_begin_and_end_without_a_transaction() {
         assert!(second.is_closed());
         assert_eq!(local_sessions(&all, sid), (0, 0));
         // It expires like any other.
-        let mut silent = all.raw(sid);
-        silent.handshake(0, [0; 16], 400, 0).unwrap();
+        let mut silent = attempt("a session of 400 ms", |_| {
+            let mut silent = all.raw(sid);
+            silent.greet(0, [0; 16], 400, 0, false).map(|_| silent)
+        });
         assert!(silent.is_closed(), "its time is over");
         assert_eq!(local_sessions(&all, sid), (0, 0));
         assert_eq!(last_zxid(&all, leader), before, "nothing was proposed");
@@ -230,7 +224,7 @@ fn local_sessions_begin_and_end_without_a_transaction() {
         let mut other = all.client(leader);
         assert!(!exists(&mut other, &format!("{path}/e")));
         assert_eq!(other.call(op::CLOSE_SESSION, &[]).err, 0);
-        all.until("all know", |all| local_sessions(all, sid) == (0, 0));
+        all.until("all know", |all| (1..=3).all(|sid| local_sessions(all, sid) == (0, 0)));
     }
 }
 
@@ -294,8 +288,7 @@ fn missing_permissions_are_seen_before_anything_is_proposed() {
         body
     };
     for (text, proposed) in [("enableEagerACLCheck=true", 0), ("", 3)] {
-        let settings = format!("maxSessionTimeout=60000\n{text}");
-        let mut all = Members::new(&["participant", "participant", "observer"], &settings);
+        let mut all = Members::new(&["participant", "participant", "observer"], text);
         all.start_all(&[1, 2, 3]);
         for sid in 1..=3 {
             let mut client = all.client(sid);

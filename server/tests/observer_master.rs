@@ -59,7 +59,7 @@ fn use_it(all: &Members, name: &str) {
     // Its session moves to the master and back; the leader is asked both times.
     for sid in [master(all), 4, leader, 4] {
         let mut next = all.raw(sid);
-        let found = next.handshake(here.session, here.passwd, 4000, 0);
+        let found = next.handshake(here.session, here.passwd, 20_000, 0);
         assert_eq!(found, Some(here.session), "at {sid}");
         here = next;
     }
@@ -101,12 +101,10 @@ fn an_observer_finds_a_follower_and_another_when_it_is_gone() {
     assert!(exists(&mut all.client(4), "/before-49"));
 
     // A session on it is kept alive through the master.
-    let mut silent = all.raw(4);
-    silent.handshake(0, [0; 16], 4000, 0).unwrap();
-    assert_eq!(silent.create("/silent", b"", EPHEMERAL).err, 0);
+    let (silent, path) = all.short_session(4, "silent");
     drop(silent);
     let mut there = all.client(leader);
-    all.until("nobody is alive any more", |_| !exists(&mut there, "/silent"));
+    all.until("nobody is alive any more", |_| !exists(&mut there, &path));
 
     all.stop(first);
     all.until("it found another one", |all| all.server(4).view().serving() && master(all) != first);

@@ -15,7 +15,7 @@ use jute::Encode;
 use jute::proto::{AuthPacket, op};
 use jute::txn::TxnDigest;
 use rookeeper::base::{Proposal, Zxid};
-use rookeeper::server::{Exit, Server};
+use rookeeper::server::{Exit, Handle};
 use rookeeper::storage::disk::faulty::FaultyDisk;
 use rookeeper::storage::{DataDirs, Durable, Options, RealDisk, TxnLogWriter};
 use tempfile::TempDir;
@@ -138,22 +138,21 @@ fn files_in_trouble() {
     let disk = FaultyDisk::new();
     let text = "autopurge.purgeInterval=1\nautopurge.snapRetainCount=3\n";
     let start = || {
-        loop {
+        let started = start_when_free(|| {
             let mut options = options(&config(dir.path(), text, ""));
             options.disk = Arc::new(disk.clone());
-            match Server::start(options) {
-                // The last thread of the one before takes its lock along.
-                Err(e) if e.to_string().contains("in use by another running server") => {}
-                started => break started.unwrap_or_else(|e| panic!("{e}")),
-            }
-            std::thread::sleep(std::time::Duration::from_millis(2));
-        }
+            options
+        });
+        started.unwrap_or_else(|e| panic!("{e}"))
     };
+    // One at a time, and the start may still be busy with its own. Once one was taken on demand,
+    // nothing is in the way of the next.
+    let take = |handle: &Handle| until("it is taken", || handle.guard().take_snapshot().is_ok());
     // Every start leaves another snapshot, and then removes all but the newest.
     while !lines.text().contains("Removing file: ") {
         let handle = start();
         Client::connect(handle.addresses()[0]).create("/n", b"", 2);
-        handle.guard().take_snapshot().unwrap();
+        take(&handle);
         assert_eq!(handle.stop(), Exit::Finished);
     }
     lines.until("Purge task started.");
@@ -161,13 +160,16 @@ fn files_in_trouble() {
     // One snapshot is being written: the next has to wait.
     let handle = start();
     Client::connect(handle.addresses()[0]).create("/n", b"", 2);
+    take(&handle);
+    let refusals = || lines.text().matches("Too busy to snap, skipping").count();
+    let before = refusals();
     disk.hold_syncs(true);
-    let take = |_| {
+    let try_to = |_| {
         let guard = handle.guard();
         std::thread::spawn(move || guard.take_snapshot())
     };
-    let both = [0, 1].map(take);
-    lines.until("Too busy to snap, skipping");
+    let both = [0, 1].map(try_to);
+    until("one is refused", || refusals() > before);
     disk.hold_syncs(false);
     let taken = both.map(|thread| thread.join().unwrap().is_ok());
     assert!(taken[0] != taken[1], "{taken:?}");

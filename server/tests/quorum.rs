@@ -212,9 +212,7 @@ fn an_emptied_voter_is_marked_until_it_is_synced() {
     all.until("1 has what it lost", |all| all.server(1).view().serving());
     assert!(!marker.exists());
     all.stop(3);
-    all.until("1 and 2 are a quorum again", |all| {
-        all.server(1).view().serving() && all.server(2).view().serving()
-    });
+    all.until_led_by_another(3, &[1, 2]);
     assert_eq!(all.client(1).get("/a", false).err, 0);
     // It came by DIFF or SNAP; either way the directory is one a server starts from.
     all.stop(1);

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use common::lines::Lines;
 use common::members::{Members, address_on};
-use common::options;
 use common::ports::free_port;
 use common::puppet::Puppet;
+use common::{PATIENCE, attempt, options};
 use jute::quorum::{InitialMessage, InitialProgress};
 use rookeeper::base::{Epoch, Zxid};
 use rookeeper::ensemble::Resolver;
@@ -23,9 +23,6 @@ use rookeeper::server::{Exit, Server};
 use rookeeper::storage::disk::faulty::FaultyDisk;
 use rookeeper::zab::Packet;
 use socket2::{Domain, Socket, Type};
-
-/// How long anything may take: a loaded machine is no failure.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One voter of two, whose election port is this.
 fn one_of_two(settings: &str) -> (Members, u16) {
@@ -44,12 +41,14 @@ fn a_silent_election_connection_is_closed() {
     let mut silent = TcpStream::connect(("127.0.0.1", election)).unwrap();
     silent.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(silent.read(&mut [0; 1]).unwrap(), 0, "closed");
-    // One that says who it is may be silent.
-    let mut known = TcpStream::connect(("127.0.0.1", election)).unwrap();
+    // One that says who it is in time may be silent.
     let hello = InitialMessage { sid: 2, addresses: vec!["127.0.0.1:1".into()] };
-    known.write_all(&hello.to_bytes(false)).unwrap();
-    known.set_read_timeout(Some(PATIENCE)).unwrap();
-    assert_eq!(known.read(&mut [0; 1]).unwrap(), 1, "a vote");
+    attempt("a vote", |_| {
+        let mut known = TcpStream::connect(("127.0.0.1", election)).unwrap();
+        known.set_read_timeout(Some(PATIENCE)).unwrap();
+        known.write_all(&hello.to_bytes(false)).ok()?;
+        known.read_exact(&mut [0; 1]).ok()
+    });
     drop(all);
 }
 
@@ -202,13 +201,7 @@ fn a_full_disk_ends_one_member() {
     client.send(jute::proto::op::CREATE, &common::create("/large", &[7; 1 << 17], 0));
     assert_eq!(full.wait(), Exit::StorageFailed);
     assert_eq!(full.stop(), Exit::StorageFailed);
-    // Serving alone does not tell: they may not have noticed yet that their leader is gone.
-    all.until("two are enough", |all| {
-        (1..=2).all(|sid| {
-            let view = all.server(sid).view();
-            view.serving() && view.peer().is_some_and(|p| p.leader_id.is_some_and(|l| l < 3))
-        })
-    });
+    all.until_led_by_another(3, &[1, 2]);
     let mut client = all.client(2);
     assert_eq!(client.create("/after", b"", 0).err, 0);
 }

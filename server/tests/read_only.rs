@@ -31,7 +31,7 @@ fn word(all: &Members, sid: usize, word: &str) -> String {
 /// A session that may be read-only.
 fn read_only_client(all: &Members, sid: usize) -> Client {
     let mut client = all.raw(sid);
-    assert_eq!(client.greet(0, [0; 16], 4000, 0, true), Some(true));
+    assert_eq!(client.greet(0, [0; 16], 20_000, 0, true), Some(true));
     assert_ne!(client.session, 0);
     client
 }
@@ -91,7 +91,7 @@ fn a_member_cut_off_serves_reads_until_it_has_a_leader() {
     assert_eq!(reader.get("/a", false).err, 0, "the connection stays");
     // Its session can be continued and closed here.
     let mut again = all.raw(3);
-    assert_eq!(again.greet(reader.session, reader.passwd, 4000, 0, true), Some(true));
+    assert_eq!(again.greet(reader.session, reader.passwd, 20_000, 0, true), Some(true));
     assert_eq!(again.session, reader.session);
     assert!(reader.is_closed());
     assert_eq!(again.call(op::CLOSE_SESSION, &[]).err, 0);
@@ -110,10 +110,10 @@ fn a_member_cut_off_serves_reads_until_it_has_a_leader() {
     assert_eq!(word(&all, 3, "isro"), "rw");
     // The session that never saw a leader is gone, the other one goes on.
     let mut anew = all.raw(3);
-    assert_eq!(anew.greet(reader.session, reader.passwd, 4000, 0, true), Some(false));
+    assert_eq!(anew.greet(reader.session, reader.passwd, 20_000, 0, true), Some(false));
     assert_eq!(anew.session, 0);
     let mut on = all.raw(3);
-    assert_eq!(on.handshake(global, passwd, 4000, 0), Some(global));
+    assert_eq!(on.handshake(global, passwd, 20_000, 0), Some(global));
     assert_eq!(on.get("/a/mine", false).err, 0);
     assert_eq!(on.create("/b", b"", 0).err, 0);
 }

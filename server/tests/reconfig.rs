@@ -61,6 +61,8 @@ fn three() -> (Members, Vec<String>) {
     let mut all = Members::with_lines(3, &text, |_| SETTINGS.to_owned()).flags(FLAGS);
     all.start_all(&[1, 2, 3]);
     all.until("the membership has a version", |all| version(&shown(all, 1)) == "100000000");
+    // Each writes its files when it can.
+    everywhere(&all, &[1, 2, 3], &shown(&all, 1));
     (all, lines)
 }
 
@@ -173,9 +175,7 @@ fn the_leader_can_be_removed() {
     let left: Vec<&String> =
         lines.iter().filter(|l| !l.starts_with(&format!("server.{leader}="))).collect();
     let expected = format!("{}\n{}\nversion={version:x}", left[0], left[1]);
-    all.until("another leads", |all| {
-        [1, 2, 3].iter().all(|sid| all.server(*sid).view().serving()) && all.leader() != leader
-    });
+    all.until_led_by_another(leader, &[1, 2, 3]);
     everywhere(&all, &[1, 2, 3], &expected);
     assert_eq!(all.mode(leader), Mode::Follower);
     assert!(!all.peer(leader).voting);
@@ -266,7 +266,7 @@ fn an_ensemble_grows_from_one() {
     }
     // And does without the first one.
     all.stop(1);
-    all.until("2 and 3 go on", |all| [2, 3].iter().all(|sid| all.server(*sid).view().serving()));
+    all.until_led_by_another(1, &[2, 3]);
     assert_eq!(all.client(3).get("/a", false).err, 0);
     assert_eq!(all.client(2).set("/a", b"2").err, 0);
 }

@@ -12,7 +12,7 @@ use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -110,16 +110,29 @@ impl Site {
 
     fn word(&self, word: &str) -> String {
         let port = self.port.to_string();
-        let output = Command::new(env!("CARGO_BIN_EXE_rookeeper"))
-            .args(["word", "127.0.0.1", &port, word])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        // It waits five seconds, and the server may stand still for longer.
+        let run = || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_rookeeper"));
+            command.args(["word", "127.0.0.1", &port, word]).output().unwrap()
+        };
+        let output = patiently(run, |output| output.status.success());
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output).to_owned()
     }
 
     fn daemon_output(&self) -> String {
-        fs::read_to_string(self.path("logs/zookeeper-me-server-here.out")).unwrap()
+        fs::read_to_string(self.path("logs/zookeeper-me-server-here.out")).unwrap_or_default()
+    }
+}
+
+/// The output of a command that is run until it fits, or the last one.
+fn patiently(run: impl Fn() -> Output, fits: impl Fn(&Output) -> bool) -> Output {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let output = run();
+        if fits(&output) || Instant::now() > deadline {
+            return output;
+        }
     }
 }
 
@@ -160,7 +173,7 @@ fn start_status_stop() {
     let running = format!("Starting zookeeper ... already running as process {pid}.\n");
     assert_eq!((stdout(&again), code(&again)), (running.as_str(), 1));
 
-    let status = site.server(&["status"]);
+    let status = patiently(|| site.server(&["status"]), |status| code(status) == 0);
     let up = format!("{found}Mode: standalone\n");
     assert_eq!((stdout(&status), code(&status)), (up.as_str(), 0));
 
@@ -194,7 +207,19 @@ fn restart_changes_the_process() {
 fn a_server_that_cannot_start_says_so() {
     let site = Site::new();
     site.configure("tickTime=0\n");
-    let start = site.server(&["start"]);
+    // The script looks once, after a second; on a slow machine the server may not have got so far.
+    let run = || {
+        let start = site.server(&["start"]);
+        let deadline = Instant::now() + PATIENCE;
+        while code(&start) == 0 && !site.daemon_output().contains("Exiting JVM") {
+            assert!(Instant::now() < deadline, "it goes on");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // Nobody may be there to bury it.
+        let _ = fs::remove_file(site.path("data/zookeeper_server.pid"));
+        start
+    };
+    let start = patiently(run, |start| code(start) != 0);
     assert_eq!((stdout(&start), code(&start)), ("Starting zookeeper ... FAILED TO START\n", 1));
     let log = site.daemon_output();
     let line = "zoo.cfg:4: tickTime=0: tickTime is not set (allowed: 1 and above, milliseconds)";

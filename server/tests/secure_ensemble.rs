@@ -46,7 +46,8 @@ impl Plan {
             })
             .collect();
         let head = format!(
-            "tickTime=500\ninitLimit=20\nsyncLimit=10\n4lw.commands.whitelist=*\n{members}{text}"
+            "tickTime=500\ninitLimit=60\nsyncLimit=60\nelectionPortBindRetry=0\n\
+             4lw.commands.whitelist=*\n{members}{text}"
         );
         TestServer::configured_on(dir, &head, &flags)
     }

@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::io::Write;
+
 use common::*;
 use jute::proto::op;
 
@@ -10,6 +12,12 @@ fn short(server: &TestServer) -> Client {
     let mut client = Client::raw(server.address());
     client.handshake(0, [0; 16], 1, 0).unwrap();
     client
+}
+
+/// Its ephemeral; none if it is over already.
+fn make(client: &mut Client, path: &str) -> Option<String> {
+    client.stream.write_all(&request(1, op::CREATE, &create(path, b"", 1))).ok()?;
+    (client.try_read()?.err == 0).then(|| path.to_owned())
 }
 
 /// A server whose shortest session lives long enough for a few requests on a slow machine.
@@ -24,14 +32,17 @@ fn quick_server() -> TestServer {
 fn a_silent_session_expires_with_its_ephemerals() {
     let server = quick_server();
     let mut watcher = server.client();
-    let mut silent = short(&server);
-    assert_eq!(silent.timeout_ms, 3000);
-    assert_eq!(silent.create("/gone", b"", 1).err, 0);
-    assert_eq!(watcher.call(op::EXISTS, &path_watch("/gone", true)).err, 0);
+    let (mut silent, path) = attempt("it is seen alive", |n| {
+        let mut silent = short(&server);
+        assert_eq!(silent.timeout_ms, 3000);
+        let path = make(&mut silent, &format!("/gone{n}"))?;
+        let seen = watcher.get(&path, true).err == 0;
+        seen.then_some((silent, path))
+    });
     let event = watcher.read();
     assert_eq!((event.xid, &event.body[..4]), (-1, &[0, 0, 0, 2][..]), "NodeDeleted");
     assert!(silent.is_closed(), "expired: closed without a word");
-    assert_eq!(watcher.get("/gone", false).err, -101);
+    assert_eq!(watcher.get(&path, false).err, -101);
     // Coming back is refused.
     let mut again = Client::raw(server.address());
     assert_eq!(again.handshake(silent.session, silent.passwd, 1, 0), None);
@@ -64,15 +75,22 @@ fn a_session_outlives_its_connection_and_a_restart() {
 #[test]
 fn requests_keep_a_session_alive() {
     let server = quick_server();
-    let mut busy = short(&server);
-    busy.create("/alive", b"", 1);
-    let mut idle = short(&server);
-    idle.create("/idle", b"", 1);
-    // Reads alone, for as long as the idle session lives.
-    while busy.get("/idle", false).err == 0 {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    assert_eq!(busy.get("/alive", false).err, 0);
+    // Three seconds in which the test stands still are a reason to expire.
+    attempt("the busy one survives the idle one", |n| {
+        let mut busy = short(&server);
+        let alive = make(&mut busy, &format!("/alive{n}"))?;
+        let mut idle = short(&server);
+        let gone = make(&mut idle, &format!("/idle{n}"))?;
+        let mut get = |path: &str| {
+            busy.stream.write_all(&request(1, op::GET_DATA, &path_watch(path, false))).ok()?;
+            Some(busy.try_read()?.err)
+        };
+        // Reads alone, for as long as the idle session lives.
+        while get(&gone)? == 0 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        (get(&alive)? == 0).then_some(())
+    });
     server.stop();
 }
 

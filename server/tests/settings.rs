@@ -172,12 +172,16 @@ fn keep_alive_is_the_kernels() {
 /// Java looks at such connections every ten seconds.
 #[test]
 fn a_connection_without_session_is_closed() {
-    let server = TestServer::configured("nio.sessionlessCnxnTimeout=1", "");
+    let text = "nio.sessionlessCnxnTimeout=1\nnio.numWorkerThreads=1";
+    let server = TestServer::configured(text, "");
+    // The limit of one that has a session is the session's, before its first request as well.
+    let mut owner = server.client();
     let mut silent = Client::raw(server.address());
     let mut half = Client::raw(server.address());
     half.send_raw(&unhex("0000002d 00000000"));
     assert!(silent.is_closed());
     assert!(half.is_closed());
+    assert_eq!(owner.get("/", false).err, 0);
     server.stop();
 }
 

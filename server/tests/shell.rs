@@ -306,7 +306,8 @@ fn watches_of_another_session() {
 fn at_a_terminal() {
     let server = TestServer::start();
     let address = server.address();
-    let line = format!("{} cli -server {address}", env!("CARGO_BIN_EXE_rookeeper"));
+    let line =
+        format!("{} cli -server {address} -waitforconnection", env!("CARGO_BIN_EXE_rookeeper"));
     let mut child = Command::new("script")
         .args(["-q", "-e", "-c", &line, "/dev/null"])
         .env("TERM", "xterm")
@@ -393,7 +394,9 @@ fn a_request_may_have_a_time_limit() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let flags = "-Dzookeeper.request.timeout=50";
-    let child = flagged(address, flags, &["get", "/a"]).stderr(Stdio::piped()).spawn().unwrap();
+    // It runs from the moment a command is given, connected or not.
+    let arguments = ["-waitforconnection", "get", "/a"];
+    let child = flagged(address, flags, &arguments).stderr(Stdio::piped()).spawn().unwrap();
     // There is a session for an hour, and never an answer.
     let mut stream = greet(&listener, 3_600_000);
     let output = child.wait_with_output().unwrap();

@@ -68,7 +68,7 @@ fn burst(client: &mut Client, writes: i32) {
 fn files_are_named_and_placed_as_javas() {
     let (data, logs) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let text = format!("dataLogDir={}", logs.path().display());
-    let start = |text: &str| Server::start(options(&config(data.path(), text, "")));
+    let start = |text: &str| start_when_free(|| options(&config(data.path(), text, "")));
     let handle = start(&text).unwrap();
     assert_eq!(names(data.path(), "snapshot"), ["snapshot.0"], "an empty database has one at once");
     // Zxid 1 is the session.
@@ -81,6 +81,8 @@ fn files_are_named_and_placed_as_javas() {
     assert_eq!(names(logs.path(), "log"), ["log.1"]);
     // A start that replayed something takes a snapshot and goes on in a new log.
     let handle = start(&text).unwrap();
+    // In the background, of the tree as it is when its turn comes.
+    until("it is taken", || names(data.path(), "snapshot").len() == 2);
     let mut client = Client::connect(handle.addresses()[0]);
     assert_eq!(client.create("/b", b"", 0).err, 0);
     handle.stop();
@@ -193,7 +195,7 @@ fn a_sync_may_wait_for_company() {
     );
     let (disk, handle, _dir) = on_faulty_disk(&text);
     let mut clients: Vec<_> = (0..3).map(|_| Client::raw(handle.addresses()[0])).collect();
-    let hello = "0000002d 00000000 0000000000000000 00002710 0000000000000000 \
+    let hello = "0000002d 00000000 0000000000000000 00009c40 0000000000000000 \
         00000010 00000000000000000000000000000000 00";
     let before = disk.syncs();
     clients.iter_mut().for_each(|client| client.send_raw(&unhex(hello)));
@@ -205,7 +207,9 @@ fn a_sync_may_wait_for_company() {
     assert_eq!(disk.syncs() - before, 2);
     // What waits is not lost by a stop.
     clients[1].send(op::CREATE, &create("/waits", b"", 0));
-    while !word(handle.addresses()[0], "mntr").contains("zk_sync_processor_request_queued\t7\n") {}
+    until("it is queued", || {
+        word(handle.addresses()[0], "mntr").contains("zk_sync_processor_request_queued\t7\n")
+    });
     handle.stop();
     assert_eq!(disk.syncs() - before, 3);
 
@@ -317,7 +321,7 @@ fn transactions_carry_digests_and_paths() {
 }
 
 fn start(dir: &TempDir, text: &str) -> Result<Exit, StartError> {
-    Server::start(options(&config(dir.path(), text, ""))).map(|handle| handle.stop())
+    start_when_free(|| options(&config(dir.path(), text, ""))).map(|handle| handle.stop())
 }
 
 #[test]
@@ -368,8 +372,10 @@ fn an_empty_database_may_need_a_marker() {
 #[test]
 fn old_files_are_purged() {
     let mut dir = TempDir::new().unwrap();
-    for _ in 0..6 {
+    for n in 0..6 {
         let server = TestServer::configured_on(dir, "", "");
+        // Before the write, or the next start has nothing to replay.
+        until("it has its snapshot", || names(server.dir.path(), "snapshot").len() == n + 1);
         write(&server, 1, 1);
         dir = server.stop();
     }

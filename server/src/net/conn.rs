@@ -333,6 +333,7 @@ impl Conn {
             && let Some(attached) = state.attached
         {
             self.phase = Phase::Open { session: attached.session, timeout_ms: attached.timeout_ms };
+            self.deadline = silence_limit(desk.now, attached.timeout_ms.max(0) as u64);
         }
         self.take_out(&mut state, desk);
         true

@@ -12,7 +12,7 @@ use crate::metrics::Teller;
 
 /// How long to wait for them. A thread at work on one long request is late; what is shown then
 /// lacks its newest counts.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Nothing is ever sent: who holds it has not handed in yet.
 pub(super) type Receipt = Sender<Infallible>;

@@ -211,6 +211,8 @@ pub(super) struct Station {
     stalled: Vec<u32>,
     next_sweep: Mono,
     next_entry: Mono,
+    /// Reads of the ledgers before.
+    reads_entered: u64,
     counters: Arc<Counters>,
     desk: Desk,
     /// A listener could not accept for want of resources: its edge is spent.
@@ -252,6 +254,7 @@ impl Station {
             stalled: Vec::new(),
             next_sweep: Mono(0),
             next_entry: Mono(0),
+            reads_entered: 0,
             counters,
             desk,
             accept_again: false,
@@ -324,8 +327,7 @@ impl Station {
             }
             self.desk.now = clock::mono();
             self.turns = self.turns.wrapping_add(1);
-            let timed =
-                (self.turns % TIMED_TURNS == 1).then(|| (Instant::now(), self.desk.ledger.reads));
+            let timed = (self.turns % TIMED_TURNS == 1).then(|| (Instant::now(), self.reads()));
             for event in events.iter() {
                 match event.token() {
                     WAKER => {}
@@ -347,7 +349,7 @@ impl Station {
             self.go_on(shared);
             self.sweep(shared);
             if let Some((begun, before)) = timed {
-                let reads = self.desk.ledger.reads - before;
+                let reads = self.reads() - before;
                 let us = begun.elapsed().as_micros() as u64;
                 shared.metrics.rookeeper_read_seconds.add(us, reads);
             }
@@ -526,6 +528,11 @@ impl Station {
         }
     }
 
+    /// All so far; a turn may enter some of them in the middle.
+    fn reads(&self) -> u64 {
+        self.reads_entered + self.desk.ledger.reads
+    }
+
     fn enter_tally(&mut self) {
         let tally = std::mem::take(&mut self.desk.tally);
         self.desk.ledger.response_bytes += tally.response_bytes;
@@ -534,6 +541,7 @@ impl Station {
 
     /// Adds the ledger to the metrics, which all threads share: rarely.
     fn enter_ledger(&mut self, shared: &Shared) {
+        self.reads_entered += self.desk.ledger.reads;
         self.desk.ledger.enter(&shared.metrics);
         self.next_entry = self.desk.now.plus_ms(LEDGER_MS);
     }

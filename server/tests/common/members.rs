@@ -2,19 +2,15 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
+use jute::proto::op;
 use rookeeper::config::{Config, JvmFlags};
 use rookeeper::net::view::{Mode, PeerView};
-use rookeeper::server::{Exit, Handle, Server};
+use rookeeper::server::{Exit, Handle};
 use tempfile::TempDir;
 
 use super::ports::free_port;
-use super::{Client, options};
-
-/// How long anything may take: a loaded machine is no failure.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::{Client, attempt, create, options, start_when_free, until};
 
 /// Members by sid, from 1; all stopped at first.
 pub struct Members {
@@ -74,9 +70,11 @@ impl Members {
             true => "",
             false => "clientPort=0\nclientPortAddress=127.0.0.1\n",
         };
+        // Half a minute for a peer that stands still, a minute for its clients; the port of a server
+        // that was stopped may be taken a little longer.
         let text = format!(
-            "tickTime=200\nmaxSessionTimeout=20000\ninitLimit=60\nsyncLimit=30\ndataDir={}\n\
-             preAllocSize=64\n{client}{}\n{lines}",
+            "tickTime=200\nmaxSessionTimeout=60000\ninitLimit=150\nsyncLimit=150\n\
+             electionPortBindRetry=0\ndataDir={}\npreAllocSize=64\n{client}{}\n{lines}",
             data.display(),
             settings.replace("noClientPort", "")
         );
@@ -107,19 +105,8 @@ impl Members {
     pub fn start(&mut self, sid: usize) {
         let config = self.config(sid);
         config.back_up().unwrap();
-        let begun = Instant::now();
-        let handle = loop {
-            match Server::start(options(&config)) {
-                Ok(handle) => break handle,
-                // Threads of the stopped one end a little later, and its lock with the last.
-                Err(e) if e.to_string().contains("in use by another running server") => {
-                    assert!(begun.elapsed() < PATIENCE, "{sid}: {e}");
-                    sleep(Duration::from_millis(10));
-                }
-                Err(e) => panic!("{sid}: {e}"),
-            }
-        };
-        self.places[sid - 1].server = Some(handle);
+        let handle = start_when_free(|| options(&config));
+        self.places[sid - 1].server = Some(handle.unwrap_or_else(|e| panic!("{sid}: {e}")));
     }
 
     /// Starts these and waits until all serve.
@@ -153,13 +140,42 @@ impl Members {
         self.server(sid).view().peer().expect("a member")
     }
 
-    /// Which of the running servers leads.
+    /// Which of the running servers leads, once one does.
     pub fn leader(&self) -> usize {
-        let running = (1..=self.places.len()).filter(|sid| self.places[sid - 1].server.is_some());
-        running.into_iter().find(|sid| self.mode(*sid) == Mode::Leader).expect("a leader")
+        let running = |sid: &usize| self.places[sid - 1].server.is_some();
+        let mut found = None;
+        self.until("somebody leads", |all| {
+            let mut running = (1..=all.places.len()).filter(running);
+            found = running.find(|sid| all.mode(*sid) == Mode::Leader);
+            found.is_some()
+        });
+        found.expect("just found")
     }
 
-    /// A new session of ten seconds at one.
+    /// Waits until all of these serve under another leader than `gone`. Serving alone does not
+    /// tell: they may not have noticed yet that it is gone.
+    pub fn until_led_by_another(&self, gone: usize, sids: &[usize]) {
+        self.until("another leads", |all| {
+            sids.iter().all(|sid| {
+                let leader = all.peer(*sid).leader_id;
+                leader.is_some_and(|l| l != gone as i64) && all.server(*sid).view().serving()
+            })
+        });
+    }
+
+    /// A session of four seconds at one, and the ephemeral it made. It may be over before that.
+    pub fn short_session(&self, sid: usize, name: &str) -> (Client, String) {
+        attempt("a short session", |n| {
+            let path = format!("/{name}-{n}");
+            let mut client = self.raw(sid);
+            client.greet(0, [0; 16], 4000, 0, false)?;
+            client.send(op::CREATE, &create(&path, b"", 1));
+            let reply = client.try_read()?;
+            (reply.err == 0).then_some((client, path))
+        })
+    }
+
+    /// A new session of a minute at one.
     pub fn client(&self, sid: usize) -> Client {
         Client::connect(self.server(sid).addresses()[0])
     }
@@ -171,11 +187,7 @@ impl Members {
 
     /// Waits until something is so.
     pub fn until(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !done(self) {
-            assert!(Instant::now() < deadline, "waited in vain until {what}");
-            sleep(Duration::from_millis(5));
-        }
+        until(what, || done(self));
     }
 }
 

@@ -11,7 +11,7 @@ pub mod stores;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jute::Encode;
 use jute::data::Acl;
@@ -19,8 +19,41 @@ use jute::proto::{ConnectRequest, RequestHeader, op};
 use rookeeper::config::{Config, JvmFlags};
 use rookeeper::metrics::Metrics;
 use rookeeper::net::fourlw::{self, Words};
-use rookeeper::server::{Exit, Handle, Options, Server};
+use rookeeper::server::{Exit, Handle, Options, Server, StartError};
 use tempfile::TempDir;
+
+/// How long anything may take: a loaded machine is no failure.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until something is so.
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The first of some attempts that succeeds, for what a machine that stands still for seconds may
+/// spoil now and then, but not every time. Attempts have numbers.
+pub fn attempt<T>(what: &str, once: impl FnMut(usize) -> Option<T>) -> T {
+    (1..=10).find_map(once).unwrap_or_else(|| panic!("it never succeeds: {what}"))
+}
+
+/// Starts a server, once its directory is free: threads of the one before end a little later, and a
+/// process that another test begins has the lock, too, until it executes its program.
+pub fn start_when_free(mut options: impl FnMut() -> Options) -> Result<Handle, StartError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match Server::start(options()) {
+            Err(e) if e.to_string().contains("in use by another running server") => {
+                assert!(Instant::now() < deadline, "{e}");
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            started => return started,
+        }
+    }
+}
 
 /// A server on a directory of its own.
 pub struct TestServer {
@@ -33,18 +66,20 @@ impl TestServer {
         Self::with(|_| {})
     }
 
-    pub fn with(change: impl FnOnce(&mut Options)) -> Self {
+    pub fn with(change: impl Fn(&mut Options)) -> Self {
         Self::on(TempDir::new().unwrap(), change)
     }
 
     /// On a directory that may hold an earlier server's data.
-    pub fn on(dir: TempDir, change: impl FnOnce(&mut Options)) -> Self {
-        let mut options = Options::new(dir.path().to_owned(), vec![([127, 0, 0, 1], 0).into()]);
-        options.net.io_threads = 2;
-        options.storage.log.preallocate_bytes = 1 << 16;
-        change(&mut options);
-        let handle = Server::start(options).unwrap_or_else(|e| panic!("{e}"));
-        Self { handle, dir }
+    pub fn on(dir: TempDir, change: impl Fn(&mut Options)) -> Self {
+        let handle = start_when_free(|| {
+            let mut options = Options::new(dir.path().to_owned(), vec![([127, 0, 0, 1], 0).into()]);
+            options.net.io_threads = 2;
+            options.storage.log.preallocate_bytes = 1 << 16;
+            change(&mut options);
+            options
+        });
+        Self { handle: handle.unwrap_or_else(|e| panic!("{e}")), dir }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -97,10 +132,10 @@ impl Client {
         Self { stream, session: 0, passwd: [0; 16], timeout_ms: 0, xid: 0 }
     }
 
-    /// A new session of ten seconds.
+    /// A new session of a minute, or as long as the server allows.
     pub fn connect(address: SocketAddr) -> Self {
         let mut client = Self::raw(address);
-        client.handshake(0, [0; 16], 20_000, 0).expect("a session");
+        client.handshake(0, [0; 16], 60_000, 0).expect("a session");
         client
     }
 
@@ -294,7 +329,7 @@ impl TestServer {
 
     /// On a directory that may hold an earlier server's data.
     pub fn configured_on(dir: TempDir, text: &str, flags: &str) -> Self {
-        let handle = Server::start(options(&config(dir.path(), text, flags)));
+        let handle = start_when_free(|| options(&config(dir.path(), text, flags)));
         Self { handle: handle.unwrap_or_else(|e| panic!("{text}: {e}")), dir }
     }
 

@@ -19,8 +19,8 @@ use crate::client::{Client, Status};
 /// The session of the shell, which `connect` replaces.
 pub(super) type Session = Rc<RefCell<Option<Arc<Client>>>>;
 
-/// How long completion waits for the server.
-const COMPLETION_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long completion waits for the server: as long as any command would, about.
+const COMPLETION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A source of lines.
 pub(super) enum Lines {
