@@ -1,4 +1,5 @@
-//! The network between the servers of an ensemble, on loopback, with links that can be cut.
+//! The network between the servers of an ensemble, and between clients and one server, on loopback,
+//! with links that can be cut.
 //!
 //! For every ordered pair of servers there is a port that stands for the other's quorum port and
 //! one for its election port. A server's `zoo.cfg` names these for its peers, and the truth only
@@ -7,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::server::free_port;
+use crate::server::{Server, free_port};
 
 /// How long a leader may take until it listens for learners.
 const LISTENS_LATER: Duration = Duration::from_secs(2);
@@ -57,6 +58,13 @@ impl Link {
         Cut::of(self.cut.load(Ordering::Acquire))
     }
 
+    fn become_cut(&self, cut: Cut) {
+        let before = Cut::of(self.cut.swap(cut as u8, Ordering::AcqRel));
+        if before != Cut::None || cut == Cut::Closed {
+            self.close();
+        }
+    }
+
     fn open(&self) -> MutexGuard<'_, Vec<TcpStream>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -95,8 +103,9 @@ impl Network {
             let (_, back) = network.ports[&(*to, *from)];
             let (real_quorum, real_election) = real[to - 1];
             let link = &network.links[&(*from, *to)];
-            network.listen(*quorum, real_quorum, link, None)?;
-            network.listen(*election, real_election, link, Some(back))?;
+            let stop = &network.stop;
+            listen(*quorum, real_quorum, link, None, stop)?;
+            listen(*election, real_election, link, Some(back), stop)?;
         }
         Ok(network)
     }
@@ -109,43 +118,92 @@ impl Network {
     /// Cuts or mends what `from` opens to `to` and the other way round.
     pub fn cut(&self, from: usize, to: usize, cut: Cut) {
         for pair in [(from, to), (to, from)] {
-            let link = &self.links[&pair];
-            let before = Cut::of(link.cut.swap(cut as u8, Ordering::AcqRel));
-            if before != Cut::None || cut == Cut::Closed {
-                link.close();
-            }
+            self.links[&pair].become_cut(cut);
         }
-    }
-
-    fn listen(&self, port: u16, real: u16, link: &Arc<Link>, back: Option<u16>) -> Result<()> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).context("a proxy's port")?;
-        let (link, stop) = (link.clone(), self.stop.clone());
-        thread::spawn(move || {
-            for caller in listener.incoming() {
-                if stop.load(Ordering::Acquire) {
-                    break;
-                }
-                if let Ok(caller) = caller {
-                    let link = link.clone();
-                    thread::spawn(move || serve(&link, caller, real, back));
-                }
-            }
-        });
-        Ok(())
     }
 }
 
 impl Drop for Network {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        for (quorum, election) in self.ports.values() {
-            for port in [quorum, election] {
-                // Wakes the listener, which sees that it may end.
-                let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, *port));
-            }
-        }
+        self.ports.values().for_each(|(quorum, election)| {
+            wake(*quorum);
+            wake(*election);
+        });
         self.links.values().for_each(|link| link.close());
     }
+}
+
+/// The way of clients to one server. A Java server that starts alone may leave one that comes early
+/// without an answer for longer than its session lives, so nobody comes before it serves.
+pub struct Door {
+    address: SocketAddr,
+    link: Arc<Link>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Door {
+    /// In front of this server.
+    pub fn new(server: SocketAddr) -> Result<Self> {
+        let door = Self {
+            address: (Ipv4Addr::LOCALHOST, free_port()).into(),
+            link: Arc::default(),
+            stop: Arc::default(),
+        };
+        listen(door.address.port(), server.port(), &door.link, None, &door.stop)?;
+        Ok(door)
+    }
+
+    /// Where clients knock.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `kill -9`, what is to be done to the dead, and the start, with the door closed until it serves.
+    pub fn restart(&self, server: &mut Server, change: impl FnOnce(&mut Server)) -> Result<()> {
+        server.kill_9()?;
+        self.link.become_cut(Cut::Closed);
+        change(server);
+        server.start()?;
+        self.link.become_cut(Cut::None);
+        Ok(())
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        wake(self.address.port());
+        self.link.close();
+    }
+}
+
+fn listen(
+    port: u16,
+    real: u16,
+    link: &Arc<Link>,
+    back: Option<u16>,
+    stop: &Arc<AtomicBool>,
+) -> Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).context("a proxy's port")?;
+    let (link, stop) = (link.clone(), stop.clone());
+    thread::spawn(move || {
+        for caller in listener.incoming() {
+            if stop.load(Ordering::Acquire) {
+                break;
+            }
+            if let Ok(caller) = caller {
+                let link = link.clone();
+                thread::spawn(move || serve(&link, caller, real, back));
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Wakes a listener, which sees that it may end.
+fn wake(port: u16) {
+    let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
 }
 
 /// Carries one connection until either side ends it.

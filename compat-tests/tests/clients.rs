@@ -5,6 +5,7 @@
 use std::process::Command;
 
 use compat_tests::program::{differences, transcript};
+use compat_tests::proxy::Door;
 use compat_tests::server::{Kind, Server, TARGET, cache_dir, jars, scratch, subject};
 
 fn server(kind: Kind, home: &std::path::Path) -> Server {
@@ -29,11 +30,9 @@ fn same_after(
     let run = |kind| {
         let home = scratch(name).unwrap();
         let mut server = server(kind, home.path());
-        let command = command(&server.address().to_string());
-        let lines = transcript(command, input, || {
-            server.kill_9()?;
-            server.start()
-        });
+        let door = Door::new(server.address()).unwrap();
+        let command = command(&door.address().to_string());
+        let lines = transcript(command, input, || door.restart(&mut server, |_| ()));
         lines.unwrap_or_else(|error| {
             panic!("{name} against {kind}: {error:#}\nserver:\n{}", server.log())
         })
@@ -68,10 +67,9 @@ fn java_client_across_a_swap_of_servers() {
     let run = |first: Kind, second: Kind| {
         let home = scratch("swap").unwrap();
         let mut server = server(first, home.path());
-        let lines = transcript(java_program(&server.address().to_string()), "", || {
-            server.kill_9()?;
-            server.become_kind(second);
-            server.start()
+        let door = Door::new(server.address()).unwrap();
+        let lines = transcript(java_program(&door.address().to_string()), "", || {
+            door.restart(&mut server, |server| server.become_kind(second))
         });
         lines.unwrap_or_else(|error| {
             panic!("from {first} to {second}: {error:#}\nserver:\n{}", server.log())

@@ -11,6 +11,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use compat_tests::ensemble::{Ensemble, Member, Part};
 use compat_tests::program::{differences, transcript};
+use compat_tests::proxy::Door;
 use compat_tests::server::{
     Kind, Server, TARGET, cache_dir, copy_stores, free_port, jars, scratch, subject,
 };
@@ -92,11 +93,9 @@ fn java_client_over_tls() {
         let (mut server, port) = secure(kind, home.path(), key, trust);
         server.start().unwrap();
         let flags = tls_flags(&stores, "client");
-        let command = java(&flags, &["Scenario", &format!("127.0.0.1:{port}")]);
-        let lines = transcript(command, "", || {
-            server.kill_9()?;
-            server.start()
-        });
+        let door = Door::new(([127, 0, 0, 1], port).into()).unwrap();
+        let command = java(&flags, &["Scenario", &door.address().to_string()]);
+        let lines = transcript(command, "", || door.restart(&mut server, |_| ()));
         lines.unwrap_or_else(|error| panic!("{kind} {key}: {error:#}\n{}", server.log()))
     };
     let expected = run(Kind::Java(TARGET), "server.jks", "trust.jks");
