@@ -150,9 +150,13 @@ fn a_server_leaves_observes_and_votes_again() {
     assert_eq!(all.client(other).create("/guest", b"", 0).err, 0, "it still serves");
     for (role, mode) in [("observer", Mode::Observer), ("participant", Mode::Follower)] {
         let line = lines[other - 1].replace("participant", role);
-        let found = text(&join(&mut client, &format!("{line};127.0.0.1:{}", free_port())));
+        let port = free_port();
+        let found = text(&join(&mut client, &format!("{line};127.0.0.1:{port}")));
+        // Its clients' port moves too: whoever comes to the old one as it closes is turned away.
         all.until("its role changes", |all| {
-            all.server(other).view().serving() && all.mode(other) == mode
+            let server = all.server(other);
+            let moved = server.addresses()[0].port() == port;
+            moved && server.view().serving() && all.mode(other) == mode
         });
         everywhere(&all, &[1, 2, 3], &found);
         assert_eq!(all.peer(other).voting, role == "participant");

@@ -289,12 +289,14 @@ impl Station {
         Ok(())
     }
 
-    /// Closes the plain listeners, then opens others: the port may stay the same.
+    /// Closes the plain listeners, then opens others: the port may stay the same. Clients that
+    /// already came to the old ones are served.
     fn rebind(
         &mut self,
+        shared: &Shared,
         addresses: &[SocketAddr],
-        backlog: i32,
     ) -> Result<Vec<SocketAddr>, ListenError> {
+        (0..self.listeners.len()).for_each(|listener| self.accept(shared, listener));
         self.listeners.retain(|listener| listener.secure);
         for (index, listener) in self.listeners.iter_mut().enumerate() {
             let token = Token(LISTENERS - index);
@@ -307,7 +309,7 @@ impl Station {
         let mut bound = Vec::new();
         for address in addresses {
             let failed = |source| ListenError { address: *address, source };
-            let mut socket = super::listen(*address, backlog).map_err(failed)?;
+            let mut socket = super::listen(*address, shared.options.backlog).map_err(failed)?;
             bound.push(socket.local_addr().map_err(failed)?);
             let token = Token(LISTENERS - self.listeners.len());
             let registry = self.poll.registry();
@@ -456,7 +458,7 @@ impl Station {
                     }
                 }
                 Mail::Rebind(addresses, answer) => {
-                    let bound = self.rebind(&addresses, shared.options.backlog);
+                    let bound = self.rebind(shared, &addresses);
                     // Whoever asked may have lost interest.
                     let _ = answer.send(bound);
                 }
