@@ -2,17 +2,20 @@
 //! unit files and cron jobs expect them, and what of Java is left there does not disturb.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+#[path = "common/notify.rs"]
+#[allow(dead_code)] // it has more
+mod notify;
 #[path = "common/ports.rs"]
 mod ports;
 
 use std::fs;
-use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use notify::Notify;
 use tempfile::TempDir;
 
 /// How long a server may take until it says so; only a failing test waits that long.
@@ -21,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Installation {
     dir: TempDir,
     port: u16,
-    notify: UnixDatagram,
+    notify: Notify,
 }
 
 impl Installation {
@@ -56,8 +59,7 @@ impl Installation {
             root.join("data").display()
         );
         fs::write(root.join("conf/zoo.cfg"), text).unwrap();
-        let notify = UnixDatagram::bind(root.join("notify")).unwrap();
-        notify.set_read_timeout(Some(PATIENCE)).unwrap();
+        let notify = Notify::bind(root.join("notify"));
         Self { dir, port, notify }
     }
 
@@ -83,13 +85,7 @@ impl Installation {
     }
 
     fn await_ready(&self) {
-        let mut buffer = [0; 256];
-        loop {
-            let n = self.notify.recv(&mut buffer).expect("the server reports its state");
-            if text(&buffer[..n]).lines().any(|line| line == "READY=1") {
-                break;
-            }
-        }
+        self.notify.until("READY=1");
     }
 }
 

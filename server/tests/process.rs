@@ -8,11 +8,11 @@ mod common;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use common::notify::Notify;
 use common::ports::free_port;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -23,15 +23,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Site {
     dir: TempDir,
-    notify: UnixDatagram,
+    notify: Notify,
     port: u16,
 }
 
 impl Site {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let notify = UnixDatagram::bind(dir.path().join("notify")).unwrap();
-        notify.set_read_timeout(Some(PATIENCE)).unwrap();
+        let notify = Notify::bind(dir.path().join("notify"));
         Self { dir, notify, port: free_port() }
     }
 
@@ -75,14 +74,8 @@ impl Site {
 
     fn ready(&self, command: Command) -> Process {
         let process = Process::of(self, command);
-        let mut buffer = [0; 64];
-        loop {
-            // An earlier server may have said that it stops.
-            let n = self.notify.recv(&mut buffer).expect("the server reports its state");
-            if &buffer[..n] == b"READY=1" {
-                return process;
-            }
-        }
+        self.notify.until("READY=1");
+        process
     }
 
     /// A start that fails.
@@ -258,11 +251,7 @@ fn open_files_are_raised_and_few_are_told() {
 fn systemd_is_told_what_goes_on() {
     let site = Site::new();
     let process = Process::of(&site, site.command(&[], "", ""));
-    let next = || {
-        let mut buffer = [0; 256];
-        let n = site.notify.recv(&mut buffer).expect("the server reports its state");
-        String::from_utf8(buffer[..n].to_vec()).unwrap()
-    };
+    let next = || site.notify.next();
     assert!(next().starts_with("STATUS=Standalone"));
     assert_eq!(next(), "READY=1");
     // Ready means that clients are served.
@@ -280,16 +269,9 @@ fn systemd_is_told_what_a_member_is() {
     let member = |sid| format!("server.{sid}=127.0.0.1:{}:{}\n", free_port(), free_port());
     let text = format!("standaloneEnabled=false\ninitLimit=10\nsyncLimit=5\n{}", member(1));
     let process = Process::of(&site, site.command(&[], &text, ""));
-    let await_state = |wanted: &str| loop {
-        let mut buffer = [0; 256];
-        let n = site.notify.recv(&mut buffer).expect("the server reports its state");
-        if String::from_utf8_lossy(&buffer[..n]) == wanted {
-            return;
-        }
-    };
-    await_state("STATUS=Leading 1 voters: 0 followers and 0 observers in sync");
+    site.notify.until("STATUS=Leading 1 voters: 0 followers and 0 observers in sync");
     process.stop();
-    await_state("STOPPING=1");
+    site.notify.until("STOPPING=1");
 
     // Alone among two it leads nobody.
     let site = Site::new();
@@ -297,9 +279,7 @@ fn systemd_is_told_what_a_member_is() {
     fs::write(site.path("data/myid"), "1\n").unwrap();
     let text = format!("initLimit=10\nsyncLimit=5\n{}{}{}", member(1), member(2), member(3));
     let process = Process::of(&site, site.command(&[], &text, ""));
-    let mut buffer = [0; 256];
-    let n = site.notify.recv(&mut buffer).expect("the server reports its state");
-    let said = String::from_utf8_lossy(&buffer[..n]).into_owned();
+    let said = site.notify.next();
     assert!(said.starts_with("STATUS=Not serving: looking"), "{said}");
     process.stop();
 }

@@ -3,12 +3,14 @@
 //! Readiness is the server's own notification (`NOTIFY_SOCKET`), so nothing here guesses times.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+#[path = "common/notify.rs"]
+#[allow(dead_code)] // it has more
+mod notify;
 #[path = "common/ports.rs"]
 mod ports;
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -16,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use notify::Notify;
 use tempfile::TempDir;
 
 /// How long a server may take until it says so; only a failing test waits that long.
@@ -28,7 +31,7 @@ fn scripts() -> PathBuf {
 /// A configuration directory with a server in it, and where the server says that it is ready.
 struct Site {
     dir: TempDir,
-    notify: UnixDatagram,
+    notify: Notify,
     port: u16,
 }
 
@@ -43,8 +46,7 @@ impl Drop for Site {
 impl Site {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let notify = UnixDatagram::bind(dir.path().join("notify")).unwrap();
-        notify.set_read_timeout(Some(PATIENCE)).unwrap();
+        let notify = Notify::bind(dir.path().join("notify"));
         let port = ports::free_port();
         let site = Site { dir, notify, port };
         fs::create_dir(site.path("conf")).unwrap();
@@ -94,14 +96,7 @@ impl Site {
 
     /// Waits for the next state the server reports, not its words for people.
     fn state(&self) -> String {
-        let mut buffer = [0; 256];
-        loop {
-            let n = self.notify.recv(&mut buffer).expect("the server reports its state");
-            let state = String::from_utf8_lossy(&buffer[..n]);
-            if !state.starts_with("STATUS=") {
-                return state.into_owned();
-            }
-        }
+        self.notify.state()
     }
 
     fn pid(&self) -> i32 {

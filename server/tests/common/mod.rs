@@ -3,6 +3,7 @@
 
 pub mod lines;
 pub mod members;
+pub mod notify;
 pub mod ports;
 pub mod proposals;
 pub mod puppet;
