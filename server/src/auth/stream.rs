@@ -434,16 +434,22 @@ fn first_bytes(socket: &TcpStream, limit: Duration) -> io::Result<Vec<u8>> {
     Ok(first)
 }
 
+/// A process that was stopped and goes on is interrupted even without a handler; that is no error.
 fn read_until(mut socket: &TcpStream, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        return Err(io::ErrorKind::TimedOut.into());
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        socket.set_read_timeout(Some(left))?;
+        match socket.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            result => return result,
+        }
     }
-    socket.set_read_timeout(Some(left))?;
-    socket.read(buffer).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
-        _ => error,
-    })
 }
 
 fn invalid(what: impl ToString) -> io::Error {

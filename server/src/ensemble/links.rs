@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -41,6 +41,9 @@ const GREETINGS_OF_ONE_MAX: usize = 64;
 /// A peer that reads nothing for this long is cut.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Pause after an accept that failed.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+
 /// The quorum port and its links.
 pub(super) struct Links {
     shared: Arc<Shared>,
@@ -56,11 +59,42 @@ struct Shared {
     next: AtomicU64,
     /// Handshakes of learners going on.
     door: Arc<Door>,
-    /// The accept threads of the present leadership run as long as this holds.
-    listening: Mutex<Option<Arc<AtomicBool>>>,
+    /// Open ports of the present leadership.
+    listening: Mutex<Option<Arc<Ports>>>,
     /// The same for observers while we follow.
-    listening_for_observers: Mutex<Option<Arc<AtomicBool>>>,
+    listening_for_observers: Mutex<Option<Arc<Ports>>>,
     received: Mutex<HashMap<Link, DataTree>>,
+}
+
+/// Listeners that end together, with their threads.
+#[derive(Default)]
+struct Ports {
+    closed: AtomicBool,
+    listeners: Mutex<Vec<TcpListener>>,
+}
+
+impl Ports {
+    fn are_open(&self) -> bool {
+        !self.closed.load(Ordering::Acquire)
+    }
+
+    /// Whoever waits at one of them is woken.
+    fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        for listener in self.listeners.lock().drain(..) {
+            // Whatever it says: a port that is not open is closed.
+            let _ = socket2::SockRef::from(&listener).shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Makes a listener one of them, which ends at once if they have ended meanwhile.
+    fn add(&self, listener: &TcpListener) -> io::Result<()> {
+        self.listeners.lock().push(listener.try_clone()?);
+        if !self.are_open() {
+            self.close();
+        }
+        Ok(())
+    }
 }
 
 impl Links {
@@ -99,27 +133,25 @@ impl Links {
         self.accept_on(&self.shared.listening_for_observers, on, own.collect());
     }
 
-    fn accept_on(
-        &self,
-        present: &Mutex<Option<Arc<AtomicBool>>>,
-        on: bool,
-        places: Vec<(String, u16)>,
-    ) {
-        if let Some(flag) = present.lock().take() {
-            flag.store(false, Ordering::Release);
+    fn accept_on(&self, present: &Mutex<Option<Arc<Ports>>>, on: bool, places: Vec<(String, u16)>) {
+        if let Some(ports) = present.lock().take() {
+            ports.close();
         }
         if !on {
             return;
         }
-        let flag = Arc::new(AtomicBool::new(true));
-        *present.lock() = Some(flag.clone());
+        let ports = Arc::new(Ports::default());
+        *present.lock() = Some(ports.clone());
         for (host, port) in places {
-            let (shared, flag) = (self.shared.clone(), flag.clone());
-            let spawned =
-                spawn("quorum-accept", move || match bind(&shared.options, &host, port, &flag) {
-                    Ok(listener) => shared.accept_all(&listener, &flag),
+            let (shared, ports) = (self.shared.clone(), ports.clone());
+            let spawned = spawn("quorum-accept", move || {
+                let listener = bind(&shared.options, &host, port, &ports)
+                    .and_then(|listener| ports.add(&listener).map(|()| listener));
+                match listener {
+                    Ok(listener) => shared.accept_all(&listener, &ports),
                     Err(error) => warn!(%error, "a port for learners cannot be opened"),
-                });
+                }
+            });
             if let Err(error) = spawned {
                 warn!(%error, "cannot start a thread");
             }
@@ -206,26 +238,23 @@ impl Links {
 }
 
 impl Shared {
-    fn accept_all(self: &Arc<Self>, listener: &TcpListener, flag: &AtomicBool) {
-        if let Err(error) = listener.set_nonblocking(true) {
-            warn!(%error, "cannot poll the quorum port");
-            return;
-        }
-        // Polled, so that the port closes soon after leadership ends without a wake-up trick.
-        while flag.load(Ordering::Acquire) {
+    fn accept_all(self: &Arc<Self>, listener: &TcpListener, ports: &Ports) {
+        while ports.are_open() {
             match listener.accept() {
                 Ok((stream, peer)) => {
-                    let opened = stream.set_nonblocking(false).and_then(|()| {
-                        if self.security.is_plain() {
-                            return self.clone().open(Stream::plain(stream).split(), None);
-                        }
+                    let opened = if self.security.is_plain() {
+                        self.clone().open(Stream::plain(stream).split(), None)
+                    } else {
                         self.greet(stream)
-                    });
+                    };
                     if let Err(error) = opened {
                         warn!(%peer, %error, "a learner is refused");
                     }
                 }
-                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+                // The port was closed.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => return,
+                // Out of descriptors, say: others will be closed.
+                Err(_) => std::thread::sleep(ACCEPT_AGAIN),
             }
         }
     }
@@ -473,12 +502,10 @@ fn write_snapshot(
 }
 
 /// Binds the quorum port; a former leader's port may still be closing.
-fn bind(options: &Options, host: &str, port: u16, flag: &AtomicBool) -> io::Result<TcpListener> {
+fn bind(options: &Options, host: &str, port: u16, ports: &Ports) -> io::Result<TcpListener> {
     loop {
         match super::listen(options, host, port) {
-            Err(error)
-                if error.kind() == io::ErrorKind::AddrInUse && flag.load(Ordering::Acquire) =>
-            {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && ports.are_open() => {
                 std::thread::sleep(Duration::from_millis(5));
             }
             result => return result,
