@@ -23,6 +23,7 @@ use crate::auth::{ReadHalf, Stream, WriteHalf};
 use crate::base::{Proposal, Sid, Zxid};
 use crate::storage::DataDirs;
 use crate::storage::snapshot::codec::{encode_end, encode_tables, read_tree_stream};
+use crate::storage::snapshot::manners::{Manners, Pausing};
 use crate::storage::txnlog::reader::TxnLogReader;
 use crate::tree::DataTree;
 use crate::tree::cell::TreeReader;
@@ -397,8 +398,9 @@ impl Shared {
     /// The stream behind SNAP: tables, znodes, signature.
     fn read_snapshot(&self, link: Link, zxid: Zxid, input: &mut dyn Read) -> io::Result<Vec<u8>> {
         let mut loader = TreeLoader::new(self.options.tree.clone());
+        let mut input = Pausing::new(input);
         let (signature, rest) =
-            read_tree_stream(input, self.options.field_max, &mut loader).map_err(invalid)?;
+            read_tree_stream(&mut input, self.options.field_max, &mut loader).map_err(invalid)?;
         if signature != SNAPSHOT_SIGNATURE {
             return Err(invalid("the snapshot stream does not end with its signature"));
         }
@@ -488,7 +490,9 @@ fn write_snapshot(
 ) -> io::Result<()> {
     Packet::Snap(zxid).encode(out);
     encode_tables(cut.sessions(), cut.acls(), out);
+    let mut manners = Manners::begin();
     while cut.next_batch(reader, out).map_err(invalid)? {
+        manners.pause();
         if out.len() >= CHUNK_BYTES {
             stream.write_all(out)?;
             out.clear();

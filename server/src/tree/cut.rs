@@ -6,7 +6,7 @@
 //! * The first change to a znode that the cut has not written yet saves its old record in the cut
 //!   ([`DataTree::preserve`]). Znodes created later are marked *born* and left out; a removed child
 //!   is remembered under its parent.
-//! * [`Cut::next_batch`] walks depth first, parents first, 512 records at most per read guard. A
+//! * [`Cut::next_batch`] walks depth first, parents first, 128 records at most per read guard. A
 //!   saved record goes before the live one and is dropped when written.
 //!
 //! The walk holds no list of children. It goes through a parent's live list from the end: removing
@@ -55,7 +55,7 @@ pub struct CutLimits {
 
 impl Default for CutLimits {
     fn default() -> Self {
-        Self { cuts_max: 8, saved_bytes_max: 256 << 20, batch_records: 512 }
+        Self { cuts_max: 8, saved_bytes_max: 256 << 20, batch_records: 128 }
     }
 }
 

@@ -1,10 +1,12 @@
 //! Snapshots: the whole state at one zxid, in Java's format.
 //!
 //! [`codec`] is the bytes, [`compression`] what may be around them, [`writer`] makes files from a
-//! [`crate::tree::cut::Cut`], [`reader`] loads and verifies them.
+//! [`crate::tree::cut::Cut`], [`reader`] loads and verifies them;
+//! [`manners`] keeps all that from delaying clients.
 
 pub mod codec;
 pub mod compression;
+pub mod manners;
 pub mod reader;
 pub mod writer;
 

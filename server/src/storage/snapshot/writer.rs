@@ -9,6 +9,7 @@ use simd_adler32::Adler32;
 
 use super::codec;
 use super::compression::Packer;
+use super::manners::Manners;
 use crate::base::{SessionId, Zxid};
 use crate::storage::datadir::names;
 use crate::storage::disk::DiskFile;
@@ -74,7 +75,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 
 /// Bytes written between two syncs. A snapshot that is synced only at its end leaves the kernel with
 /// hundreds of megabytes, and the log's next sync may have to wait for them.
-const SYNC_BYTES: u64 = 4 << 20;
+const SYNC_BYTES: u64 = 1 << 20;
 
 /// Writes the state to a temporary file and syncs it. Takes as long as the disk needs; holds no
 /// lock of the tree beyond one batch.
@@ -143,7 +144,9 @@ impl Output {
     ) -> Result<(), StorageError> {
         codec::encode_header(&mut self.plain);
         codec::encode_tables(source.sessions(), source.acls(), &mut self.plain);
+        let mut manners = Manners::begin();
         while source.next_batch(&mut self.plain)? {
+            manners.pause();
             if self.plain.len() >= CHUNK_BYTES {
                 self.push()?;
             }
@@ -256,7 +259,7 @@ mod tests {
     use crate::storage::Disk;
     use crate::storage::disk::faulty::FaultyDisk;
 
-    /// Batches of a megabyte that are no znodes.
+    /// Batches of a quarter of a piece that are no znodes.
     struct Batches(usize);
 
     impl SnapshotSource for Batches {
@@ -273,7 +276,7 @@ mod tests {
             &[]
         }
         fn next_batch(&mut self, out: &mut Vec<u8>) -> Result<bool, StorageError> {
-            out.resize(out.len() + CHUNK_BYTES, b'x');
+            out.resize(out.len() + SYNC_BYTES as usize / 4, b'x');
             self.0 -= 1;
             Ok(self.0 > 0)
         }
