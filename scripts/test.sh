@@ -2,8 +2,12 @@
 # Runs the tests, the comparison with real Java servers and unmodified clients included.
 #
 # For a Debian 12 machine with a Rust toolchain, as root; installs the rest from package
-# registries. What does not build or is not tidy ends it at once; of the tests all are run, and the
-# phases in which some failed are named at the end. Safe to run again.
+# registries. What does not build or is not tidy ends it at once; of the tests all are run, and those
+# that failed are named at the end. Safe to run again.
+#
+# If a single test program failed it is run twice more, alone. Passing both times it is named as
+# FLAKY in the last lines, with its first failure above, and does not fail the run: an open fault, of
+# the test or of ours, to be found from that output. Two of them, or one that fails again, do.
 #
 #   scripts/test.sh              everything, the smoke run of the fuzz targets included
 #   scripts/test.sh --no-compat  without Java servers and foreign clients
@@ -50,9 +54,15 @@ cargo build --release -p rookeeper
 phase "lints"
 cargo clippy --workspace --all-targets --quiet -- -D warnings
 
+# Test programs that failed, as arguments of `cargo test`.
 failed=()
 phase "unit, property, golden, fuzz and in-process tests"
-cargo test --workspace --exclude compat-tests --no-fail-fast || failed+=("in-process")
+tests_log=$CARGO_TARGET_DIR/tests.log
+if ! cargo test --workspace --exclude compat-tests --no-fail-fast 2>&1 | tee "$tests_log"; then
+    # Its last lines name them: "    `-p rookeeper --test words`".
+    mapfile -t failed < <(sed -n 's/^ \+`\(-p [^`]*\)`$/\1/p' "$tests_log")
+    [ ${#failed[@]} -gt 0 ] || exit 1
+fi
 
 if [ $compat = yes ]; then
     phase "Java servers and clients: set-up"
@@ -61,15 +71,25 @@ if [ $compat = yes ]; then
 
     # One after the other: each starts servers of its own and two cores are few.
     cargo test -p compat-tests --no-run
-    cargo test -p compat-tests --lib --bins || failed+=("compat-tests' own")
+    cargo test -p compat-tests --lib --bins || failed+=("-p compat-tests --lib --bins")
     for file in compat-tests/tests/*.rs; do
         name=$(basename "$file" .rs)
         phase "against real Java servers and unmodified clients: $name"
-        cargo test -p compat-tests --test "$name" -- --nocapture || failed+=("$name")
+        cargo test -p compat-tests --test "$name" -- --nocapture ||
+            failed+=("-p compat-tests --test $name")
     done
 fi
-if [ ${#failed[@]} -gt 0 ]; then
-    phase "tests: ${failed[*]}"
+
+if [ ${#failed[@]} -eq 1 ]; then
+    for round in 1 2; do
+        phase "failed, alone again ($round of 2): ${failed[0]}"
+        # shellcheck disable=SC2086 # several arguments
+        cargo test ${failed[0]} -- --nocapture
+    done
+    phase "done: every phase passed, but FLAKY, to be looked into: ${failed[0]}"
+elif [ ${#failed[@]} -gt 1 ]; then
+    phase "tests: $(printf '%s; ' "${failed[@]}")"
     exit 1
+else
+    phase "done: every phase passed"
 fi
-phase "done: every phase passed"
