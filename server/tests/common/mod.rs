@@ -169,7 +169,8 @@ impl Client {
             passwd: Some(&passwd),
             read_only,
         };
-        self.send_frame(&request.to_vec());
+        // It may be closed already.
+        self.stream.write_all(&framed(&request.to_vec())).ok()?;
         let reply = self.read_frame()?;
         assert_eq!(reply.len(), 37);
         self.timeout_ms = i32::from_be_bytes(reply[4..8].try_into().unwrap());
