@@ -3,15 +3,16 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
 use thiserror::Error;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
+use self::port::ClientPort;
 use crate::acl::{self, Schemes};
 use crate::admin::Guard;
 use crate::apply::{self, Applier};
@@ -35,6 +36,7 @@ use crate::zab;
 
 mod guard;
 pub mod pause;
+mod port;
 mod settings;
 mod view;
 
@@ -245,16 +247,15 @@ impl Server {
         let running: Arc<Mutex<Option<net::Running>>> = Arc::default();
         let addresses = Arc::new(Mutex::new(net.addresses().to_vec()));
         let secure_addresses = net.secure_addresses().to_vec();
+        let client_port = ClientPort::new(running.clone(), addresses.clone());
         let member = joined.map(|joined| {
-            let (clients, bound) = (running.clone(), addresses.clone());
-            let running = running.clone();
+            let (running, client_port) = (running.clone(), client_port.clone());
             let drop_clients = move || {
                 if let Some(net) = &*running.lock() {
                     net.drop_clients();
                 }
             };
-            let serve_clients_at =
-                move |host: &str, port| serve_clients_at(&clients, &bound, host, port);
+            let serve_clients_at = move |host: &str, port| client_port.move_to(host, port);
             let parts = MemberParts {
                 serve_clients_at: Box::new(serve_clients_at),
                 ensemble: joined.ensemble.clone(),
@@ -335,6 +336,7 @@ impl Server {
         })?;
         info!(ms = begun.elapsed().as_millis(), "server started");
         *running.lock() = Some(net);
+        client_port.go_on();
         Ok(Handle {
             view,
             guard,
@@ -375,41 +377,6 @@ struct Joined {
     observer_logs: bool,
     leader_serves: bool,
     files: Option<Arc<dyn ensemble::MembershipFiles>>,
-}
-
-/// Moves the client port. In the background: names are resolved, and the I/O threads may ask for
-/// what the caller holds.
-fn serve_clients_at(
-    net: &Arc<Mutex<Option<net::Running>>>,
-    bound: &Arc<Mutex<Vec<SocketAddr>>>,
-    host: &str,
-    port: u16,
-) {
-    let (net, bound, target) = (net.clone(), bound.clone(), ensemble::join(host, port));
-    let work = move || {
-        let found = target.to_socket_addrs().map(|all| all.collect::<Vec<_>>());
-        let Some(address) = found
-            .ok()
-            .and_then(|found| found.iter().find(|a| a.is_ipv4()).or(found.first()).copied())
-        else {
-            return warn!(target, "no address of this host: the client port stays");
-        };
-        if bound.lock().contains(&address) {
-            return;
-        }
-        let net = net.lock();
-        let Some(net) = &*net else { return };
-        match net.rebind(vec![address]) {
-            Ok(addresses) => {
-                info!(%address, "serving clients at a new address");
-                *bound.lock() = addresses;
-            }
-            Err(error) => error!(%error, "cannot move the client port"),
-        }
-    };
-    if let Err(error) = std::thread::Builder::new().name("client-port".into()).spawn(work) {
-        warn!(%error, "cannot start a thread: the client port stays");
-    }
 }
 
 /// Reads the epochs, opens the election port, starts to look for a leader.
