@@ -35,7 +35,9 @@ fn start(dir: TempDir, file: &Path, flags: &str) -> TestServer {
 
 fn mode(server: &TestServer) -> Option<Mode> {
     let view = server.handle.view();
-    view.serving().then(|| view.mode())
+    // First what it is: the role before it is closed by then.
+    let mode = view.mode();
+    view.serving().then_some(mode)
 }
 
 /// Exit code 0, and what it prints.
@@ -122,7 +124,8 @@ fn strimzi(dir: &Path, me: usize, all: &[Ports], secure: u16) -> String {
          serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n\
          ssl.clientAuth=need\nssl.quorum.clientAuth=need\nsecureClientPort={secure}\n\
          sslQuorum=true\n\n{}\n{}\n# Provided configuration\ntickTime=500\ninitLimit=60\n\
-         syncLimit=60\nautopurge.purgeInterval=1\nadmin.enableServer=false\n\n\
+         syncLimit=60\nmaxSessionTimeout=60000\nautopurge.purgeInterval=1\n\
+         admin.enableServer=false\n\n\
          # Zookeeper nodes configuration\n",
         dir.display(),
         stores("ssl", &kinds("ssl")),
@@ -186,7 +189,7 @@ impl Pod {
              metricsProvider.httpPort=7000\nmetricsProvider.exportJvmInfo=true\ninitLimit=60\n\
              syncLimit=60\ntickTime=500\nglobalOutstandingLimit=1000\npreAllocSize=65536\n\
              snapCount=10000\ncommitLogCount=500\nsnapSizeLimitInKb=4194304\nmaxCnxns=0\n\
-             maxClientCnxns=60\nminSessionTimeout=1000\nmaxSessionTimeout=10000\n\
+             maxClientCnxns=60\nminSessionTimeout=1000\nmaxSessionTimeout=60000\n\
              autopurge.snapRetainCount=3\nautopurge.purgeInterval=1\nquorumListenOnAllIPs=false\n\
              admin.serverPort=8080\ndynamicConfigFile={}\n",
             data.display(),

@@ -339,19 +339,24 @@ fn requests_of_clients_that_left_are_dropped_or_not() {
 
 #[test]
 fn requests_that_outlive_their_session_are_dropped() {
-    let all = Stoppable::throttled(
-        "request_stale_latency_check=true\ntickTime=100000\nminSessionTimeout=2000",
-    );
-    let mut first = all.server.client();
-    let mut late = Client::raw(all.server.address());
-    late.handshake(0, [0; 16], 2000, 0).unwrap();
-    all.fill_the_pipeline(&mut first);
-    late.send(op::GET_DATA, &path_watch("/", false));
-    assert!(late.is_closed(), "without an answer");
-    all.disk.hold_syncs(false);
-    assert_eq!(first.read().err, 0);
-    all.server.stop();
-    assert_eq!(all.metrics.stale_requests_dropped.get(), 1);
+    // A machine that stands still before the request is sent may end the silent connection first.
+    attempt("a request that waits for longer than its session lives", |_| {
+        let all = Stoppable::throttled(
+            "request_stale_latency_check=true\ntickTime=100000\nminSessionTimeout=2000",
+        );
+        let mut first = all.server.client();
+        let mut late = Client::raw(all.server.address());
+        late.handshake(0, [0; 16], 2000, 0).unwrap();
+        all.fill_the_pipeline(&mut first);
+        late.send(op::GET_DATA, &path_watch("/", false));
+        assert!(late.is_closed(), "without an answer");
+        all.disk.hold_syncs(false);
+        assert_eq!(first.read().err, 0);
+        all.server.stop();
+        let dropped = all.metrics.stale_requests_dropped.get();
+        assert!(dropped <= 1, "{dropped}");
+        (dropped == 1).then_some(())
+    });
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn restore(server: &TestServer, mut stream: &[u8]) -> Result<i64, String> {
 fn client(address: SocketAddr, session: i64, passwd: [u8; 16], seen: i64) -> Client {
     loop {
         let mut client = Client::raw(address);
-        if client.greet(session, passwd, 10_000, seen, false).is_some() {
+        if client.greet(session, passwd, 60_000, seen, false).is_some() {
             return client;
         }
     }

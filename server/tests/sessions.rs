@@ -8,10 +8,11 @@ use std::io::Write;
 use common::*;
 use jute::proto::op;
 
-fn short(server: &TestServer) -> Client {
+/// None if it is over before the answer is written.
+fn short(server: &TestServer) -> Option<Client> {
     let mut client = Client::raw(server.address());
-    client.handshake(0, [0; 16], 1, 0).unwrap();
-    client
+    client.greet(0, [0; 16], 1, 0, false)?;
+    Some(client)
 }
 
 /// Its ephemeral; none if it is over already.
@@ -33,7 +34,7 @@ fn a_silent_session_expires_with_its_ephemerals() {
     let server = quick_server();
     let mut watcher = server.client();
     let (mut silent, path) = attempt("it is seen alive", |n| {
-        let mut silent = short(&server);
+        let mut silent = short(&server)?;
         assert_eq!(silent.timeout_ms, 3000);
         let path = make(&mut silent, &format!("/gone{n}"))?;
         let seen = watcher.get(&path, true).err == 0;
@@ -58,14 +59,14 @@ fn a_session_outlives_its_connection_and_a_restart() {
     let (session, passwd) = (client.session, client.passwd);
     drop(client);
     let mut client = Client::raw(server.address());
-    assert_eq!(client.handshake(session, passwd, 10_000, 0), Some(session));
+    assert_eq!(client.handshake(session, passwd, 60_000, 0), Some(session));
     assert_eq!(client.get("/e", false).err, 0);
     let dir = server.stop();
     assert!(client.is_closed());
 
     let server = TestServer::on(dir, |_| {});
     let mut client = Client::raw(server.address());
-    assert_eq!(client.handshake(session, passwd, 10_000, 0), Some(session));
+    assert_eq!(client.handshake(session, passwd, 60_000, 0), Some(session));
     assert_eq!(client.get("/e", false).err, 0);
     // New ids do not collide with old ones.
     assert_ne!(server.client().session, session);
@@ -77,9 +78,9 @@ fn requests_keep_a_session_alive() {
     let server = quick_server();
     // Three seconds in which the test stands still are a reason to expire.
     attempt("the busy one survives the idle one", |n| {
-        let mut busy = short(&server);
+        let mut busy = short(&server)?;
         let alive = make(&mut busy, &format!("/alive{n}"))?;
-        let mut idle = short(&server);
+        let mut idle = short(&server)?;
         let gone = make(&mut idle, &format!("/idle{n}"))?;
         let mut get = |path: &str| {
             busy.stream.write_all(&request(1, op::GET_DATA, &path_watch(path, false))).ok()?;

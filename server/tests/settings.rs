@@ -42,9 +42,12 @@ fn add_auth(client: &mut Client, scheme: &str, auth: &str) -> i32 {
 }
 
 fn timeout_of(server: &TestServer, asked: i32) -> i32 {
-    let mut client = Client::raw(server.address());
-    client.handshake(0, [0; 16], asked, 0).unwrap();
-    client.timeout_ms
+    // The shortest may be over before the answer is written.
+    attempt("a session", |_| {
+        let mut client = Client::raw(server.address());
+        client.greet(0, [0; 16], asked, 0, false)?;
+        (client.timeout_ms > 0).then_some(client.timeout_ms)
+    })
 }
 
 #[test]

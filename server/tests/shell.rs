@@ -199,7 +199,7 @@ fn options_of_the_session() {
     let (_, err, code) = session(address, &["-server"], "");
     assert_eq!((err.as_str(), code), ("Error: no argument found for option -server\n", 0));
     // What is asked for is what the server grants.
-    let mut command = shell(address, &["-timeout", "7000"]);
+    let mut command = shell(address, &["-timeout", "37000"]);
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -215,7 +215,7 @@ fn options_of_the_session() {
         assert_ne!(std::io::BufRead::read_line(&mut seen, &mut line).unwrap(), 0, "it ended");
     }
     let connections = server.word("cons");
-    assert!(connections.contains(",to=7000,"), "{connections}");
+    assert!(connections.contains(",to=37000,"), "{connections}");
     input.write_all(b"quit\n").unwrap();
     child.wait().unwrap();
 }

@@ -242,7 +242,7 @@ fn a_client_that_was_away_catches_up() {
     drop(watcher);
     writer.set("/w", b"changed meanwhile");
     let mut back = Client::raw(server.address());
-    assert_eq!(back.handshake(session, passwd, 10_000, seen), Some(session));
+    assert_eq!(back.handshake(session, passwd, 60_000, seen), Some(session));
     let mut body = seen.to_be_bytes().to_vec();
     let list = |paths: &[&str], out: &mut Vec<u8>| {
         paths.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>().encode(out);

@@ -178,11 +178,12 @@ impl Members {
     /// A new session of a minute at one. As every client does it comes again if it is turned away: a
     /// server whose role or port changes just then may do so.
     pub fn client(&self, sid: usize) -> Client {
-        attempt("a session", |_| {
-            let mut client = self.raw(sid);
-            client.greet(0, [0; 16], 60_000, 0, false)?;
-            (client.timeout_ms > 0).then_some(client)
-        })
+        let mut found = None;
+        self.until("a session", |all| {
+            found = all.raw(sid).with_session();
+            found.is_some()
+        });
+        found.expect("just found")
     }
 
     /// A connection without handshake.

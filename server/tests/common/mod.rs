@@ -133,11 +133,21 @@ impl Client {
         Self { stream, session: 0, passwd: [0; 16], timeout_ms: 0, xid: 0 }
     }
 
-    /// A new session of a minute, or as long as the server allows.
+    /// A new session of a minute, or as long as the server allows. As every client does it comes again
+    /// if it is turned away: a server that changes its role, port or database just then may do so.
     pub fn connect(address: SocketAddr) -> Self {
-        let mut client = Self::raw(address);
-        client.handshake(0, [0; 16], 60_000, 0).expect("a session");
-        client
+        let mut found = None;
+        until("a session", || {
+            found = Self::raw(address).with_session();
+            found.is_some()
+        });
+        found.expect("just found")
+    }
+
+    /// The same over this connection, if the server does not close it.
+    pub fn with_session(mut self) -> Option<Self> {
+        self.greet(0, [0; 16], 60_000, 0, false)?;
+        (self.timeout_ms > 0).then_some(self)
     }
 
     /// Asks for a session; `None` if the server says that there is none.
@@ -343,9 +353,17 @@ impl TestServer {
 
 /// The answer to a four-letter word.
 pub fn word(address: SocketAddr, name: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(name.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let ask = || {
+        let mut stream = TcpStream::connect(address)?;
+        stream.write_all(name.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer)
+    };
+    // Turned away while the place of a connection that just ended is not free yet.
+    let mut answer = None;
+    until("a word is answered", || {
+        answer = ask().ok();
+        answer.is_some()
+    });
+    answer.expect("just answered")
 }
