@@ -59,22 +59,39 @@ impl Link {
     }
 
     fn become_cut(&self, cut: Cut) {
-        let before = Cut::of(self.cut.swap(cut as u8, Ordering::AcqRel));
-        if before != Cut::None || cut == Cut::Closed {
-            self.close();
+        let mut open = self.open();
+        if self.cut() != Cut::None || cut == Cut::Closed {
+            // What a cut has swallowed must not be missing in a stream that goes on: all are closed
+            // before the link carries anything again.
+            close(&mut open);
         }
+        self.cut.store(cut as u8, Ordering::Release);
+    }
+
+    fn close(&self) {
+        close(&mut self.open());
     }
 
     fn open(&self) -> MutexGuard<'_, Vec<TcpStream>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes all: what a cut has swallowed must not be missing in a stream that goes on.
-    fn close(&self) {
-        for stream in self.open().drain(..) {
-            // It may be closed already.
-            let _ = stream.shutdown(Shutdown::Both);
+    /// Keeps a connection, to be closed with the link; not if that happened meanwhile.
+    fn keep(&self, stream: &TcpStream, ends: impl Fn(Cut) -> bool) -> std::io::Result<bool> {
+        let clone = stream.try_clone()?;
+        let mut open = self.open();
+        let keeps = !ends(self.cut());
+        if keeps {
+            open.push(clone);
         }
+        Ok(keeps)
+    }
+}
+
+fn close(streams: &mut Vec<TcpStream>) {
+    for stream in streams.drain(..) {
+        // It may be closed already.
+        let _ = stream.shutdown(Shutdown::Both);
     }
 }
 
@@ -212,8 +229,8 @@ fn serve(link: &Arc<Link>, caller: TcpStream, real: u16, back: Option<u16>) {
         return;
     }
     if link.cut() == Cut::Silent {
-        if let Ok(clone) = caller.try_clone() {
-            link.open().push(clone);
+        // If it was mended meanwhile nobody would ever close it.
+        if link.keep(&caller, |cut| cut != Cut::Silent).unwrap_or(false) {
             swallow(caller);
         }
         return;
@@ -222,7 +239,9 @@ fn serve(link: &Arc<Link>, caller: TcpStream, real: u16, back: Option<u16>) {
         let called = connect(link, real, back.is_none())?;
         for stream in [&caller, &called] {
             stream.set_nodelay(true)?;
-            link.open().push(stream.try_clone()?);
+            if !link.keep(stream, |cut| cut == Cut::Closed)? {
+                return Ok(());
+            }
         }
         let (mut caller_in, mut called_out) = (caller.try_clone()?, called.try_clone()?);
         let answers = link.clone();

@@ -83,6 +83,14 @@ impl Wire {
         }
     }
 
+    /// Ends our side and waits until the server has ended its own.
+    pub fn hang_up(mut self) {
+        // It may be closed already.
+        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+        // Whatever is still on its way.
+        let _ = std::io::copy(&mut self.stream, &mut std::io::sink());
+    }
+
     /// How long [`Wire::receive`] waits.
     pub fn set_patience(&self, patience: Duration) -> Result<()> {
         Ok(self.stream.set_read_timeout(Some(patience))?)

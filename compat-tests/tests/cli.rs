@@ -75,6 +75,10 @@ fn seen(output: &Output, address: &str) -> Seen {
     if events.last().is_some_and(|event| event.contains("state:Closed")) {
         events.pop();
     }
+    // Each session has its own thread for them: the end of one may be told after the next has begun.
+    for told in events.chunk_by_mut(|a, b| [a, b].iter().all(|e| e.contains("type:None"))) {
+        told.sort_unstable();
+    }
     // Watches that one command removes come in the order of Java's identity hashes.
     for removed in events.chunk_by_mut(|a, b| [a, b].iter().all(|e| e.contains("WatchRemoved"))) {
         removed.sort_unstable();

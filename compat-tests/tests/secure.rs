@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 use std::io::Write;
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use compat_tests::ensemble::{Ensemble, Member, Part};
@@ -118,6 +120,12 @@ fn certificates_are_the_same_identities() {
         let (mut server, port) = secure(kind, home.path(), "server.p12", "trust.p12");
         server.start().unwrap();
         let address = format!("127.0.0.1:{port}");
+        // Java listens here after it serves at the other port.
+        let deadline = Instant::now() + Duration::from_secs(180);
+        while TcpStream::connect(&address).is_err() {
+            assert!(Instant::now() < deadline, "{kind} does not listen at {address}");
+            thread::sleep(Duration::from_millis(10));
+        }
         ["client", "admin"].map(|who| shell(&tls_flags(&stores, who), &address, commands))
     };
     let expected = run(Kind::Java(TARGET));

@@ -235,7 +235,11 @@ impl Side {
                 *slot
             }
             Step::Drop(slot) => {
-                self.slots[*slot].wire = None;
+                // Java closes its side when it has forgotten the connection. Until then a new one of the
+                // same session may be forgotten with it.
+                if let Some(wire) = self.slots[*slot].wire.take() {
+                    wire.hang_up();
+                }
                 *slot
             }
             Step::Connect(slot, greeting) => {
